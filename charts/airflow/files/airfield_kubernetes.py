@@ -1,0 +1,35 @@
+"""The Kubernetes client of the KubernetesExecutor: sees the task Pods of its own environment only.
+
+The executor tells its Pods from others' by the scheduler's job id, a small number that any two environments of a namespace
+share: each would adopt and delete the other's Pods. Every list and watch of Pods therefore also asks for our own label.
+"""
+
+import os
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+LABEL = "airfield.dev/environment"
+
+
+def scoped(method: str, url: str, environment: str) -> str:
+    """Return the URL with the environment's label added to its label selector, if it lists or watches Pods."""
+    parts = urlsplit(url)
+    if method != "GET" or not re.search(r"/api/v1(/namespaces/[^/]+)?/pods$", parts.path):
+        return url
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    selectors = [query.get("labelSelector", ""), f"{LABEL}={environment}"]
+    query["labelSelector"] = ",".join(selector for selector in selectors if selector)
+    return parts._replace(query=urlencode(query)).geturl()
+
+
+def client() -> Any:
+    """Return Airflow's own client, scoped at its connection pool, which generated and dynamic clients share."""
+    from airflow.providers.cncf.kubernetes.kube_client import get_kube_client
+
+    environment = os.environ["AIRFIELD_ENVIRONMENT"]
+    core = get_kube_client()
+    pool = core.api_client.rest_client.pool_manager
+    send = pool.request
+    pool.request = lambda method, url, *args, **kwargs: send(method, scoped(method, url, environment), *args, **kwargs)
+    return core

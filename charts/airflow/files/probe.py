@@ -1,0 +1,85 @@
+"""Exec probe of a component that heartbeats: python -I -S probe.py <job type> ready|alive.
+
+Airflow's heartbeat tells whether a component works; that its process exists does not. Ready: the heartbeat of this container
+is fresh. Alive: it is not long stale, as far as the database can tell; a database outage must not restart every component.
+"""
+
+import _thread
+import os
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import airfield_database
+
+STALE_SECONDS = {"ready": 30, "alive": 120}
+PATIENCE_SECONDS = 8  # less than any timeoutSeconds of the probes: a timeout would count against liveness
+# The newest job of this host, unless an earlier container of the same Pod left it behind.
+QUERY = """
+SELECT state, EXTRACT(EPOCH FROM now() - latest_heartbeat) FROM job
+WHERE job_type = %s AND hostname = ANY(%s) AND start_date >= now() - make_interval(secs => %s)
+ORDER BY latest_heartbeat DESC LIMIT 1
+"""
+
+
+def verdict(question: str, row: tuple[str, float] | None) -> str | None:
+    """Return why the answer to the question (ready or alive) is no, or None if it is yes. row: state, age in seconds."""
+    if row is None:
+        return "no heartbeat yet"
+    state, age = row
+    if question == "ready" and state != "running":
+        return f"the job is {state}"
+    limit = STALE_SECONDS[question]
+    return f"the last heartbeat was {age:.0f} s ago, more than {limit} s" if age > limit else None
+
+
+def host_names() -> list[str]:
+    """Return what Airflow may call this host: its hostname_callable is getfqdn by default, or the address."""
+    name = socket.gethostname()
+    names = [name]
+    try:
+        for _, _, _, canonical, address in socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM, 0, socket.AI_CANONNAME):
+            names += [canonical, str(address[0])]
+    except OSError:
+        pass
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def container_age() -> float:
+    """Return how long ago PID 1 of this container started, in seconds, and a little more."""
+    with open("/proc/1/stat") as stat, open("/proc/uptime") as uptime:
+        started = int(stat.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return float(uptime.read().split()[0]) - started + 2
+
+
+def heartbeat(job_type: str) -> tuple[str, float] | None:
+    psycopg2 = airfield_database.driver()
+    connection = psycopg2.connect(airfield_database.url(), connect_timeout=5, application_name="airfield-probe")
+    with connection.cursor() as cursor:
+        cursor.execute(QUERY, (job_type, host_names(), container_age()))
+        row = cursor.fetchone()
+    connection.close()
+    return row and (row[0], float(row[1]))
+
+
+def give_up(question: str) -> None:
+    time.sleep(PATIENCE_SECONDS)
+    os.write(2, b"the database does not answer\n")
+    os._exit(0 if question == "alive" else 1)
+
+
+def main(job_type: str, question: str) -> int:
+    _thread.start_new_thread(give_up, (question,))
+    try:
+        problem = verdict(question, heartbeat(job_type))
+    except Exception as error:  # no answer is no news
+        print(airfield_database.redacted(str(error), os.environ.get(airfield_database.VARIABLE, "")), file=sys.stderr)
+        return 0 if question == "alive" else 1
+    if problem:
+        print(problem, file=sys.stderr)
+    return 1 if problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))

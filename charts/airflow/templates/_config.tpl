@@ -1,0 +1,110 @@
+{{/* airflow.cfg. Whatever is wired here belongs to the chart: naming such a key in `config` or `env` is an error. */}}
+
+{{/* Keys of the chart that come from elsewhere than airflow.cfg: Secrets, or defaults that must stay. */}}
+{{- define "airflow.reserved" -}}
+core: [fernet_key]
+api: [secret_key, host, port, ssl_cert, ssl_key]
+api_auth: [jwt_secret, jwt_private_key_path, trusted_jwks_url, jwt_kid, jwt_algorithm]
+database: [sql_alchemy_conn, sql_alchemy_conn_async]
+kubernetes_executor: [in_cluster, config_file, cluster_context, async_pod_creation, async_client_factory, multi_namespace_mode,
+  multi_namespace_mode_namespace_list, worker_container_repository, worker_container_tag]
+{{- end }}
+
+{{- define "airflow.owned" -}}
+{{- $name := include "airflow.environment" . -}}
+{{- $identity := printf "urn:airfield:%s:%s" .Release.Namespace $name -}}
+{{- $path := "" -}}
+{{- with dig "api" "base_url" "" .Values.config }}{{ $path = (urlParse .).path | trimSuffix "/" }}{{ end -}}
+core:
+  executor: {{ .Values.executor }}
+  auth_manager: airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager
+  execution_api_server_url: http://{{ $name }}-api-server:8080{{ $path }}/execution/
+api_auth:
+  jwt_issuer: {{ $identity | quote }}
+  jwt_audience: {{ printf "%s:api" $identity | quote }}
+execution_api:
+  jwt_audience: {{ printf "%s:task" $identity | quote }}
+dag_processor:
+  dag_bundle_config_list: {{ include "airflow.bundles" . | quote }}
+  dag_bundle_storage_path: /tmp/bundles
+logging:
+  base_log_folder: /opt/airflow/logs
+{{- if eq .Values.executor "KubernetesExecutor" }}
+kubernetes_executor:
+  namespace: {{ .Release.Namespace }}
+  pod_template_file: /etc/airfield/pod-template/pod.yaml
+  client_factory: airfield_kubernetes.client
+{{- end }}
+{{- end }}
+
+{{/* Unlike the wiring, these only replace Airflow's own defaults; `config` wins. */}}
+{{- define "airflow.defaults" -}}
+core:
+  load_examples: "False"
+logging:
+  # Logs are on a shared volume, so no component serves them; Airflow asks the others all the same and logs each refusal.
+  namespace_levels: airflow.utils.log.file_task_handler=CRITICAL
+kubernetes_executor:
+  worker_pods_creation_batch_size: "16"
+{{- end }}
+
+{{/* dag_bundle_config_list as JSON. */}}
+{{- define "airflow.bundles" -}}
+{{- $list := list -}}
+{{- $connections := dict -}}
+{{- range .Values.bundles -}}
+  {{- $connection := include "airflow.connection" .name -}}
+  {{- if hasKey $connections $connection }}{{ fail (printf "bundles %q and %q need different names: both would use the connection %s" (get $connections $connection) .name $connection) }}{{ end -}}
+  {{- $_ := set $connections $connection .name -}}
+  {{- $class := "airflow.dag_processing.bundles.local.LocalDagBundle" -}}
+  {{- $source := .local | default .git -}}
+  {{- $kwargs := dict "refresh_interval" ($source.refreshIntervalSeconds | default 60 | int) -}}
+  {{- if .local -}}
+    {{- $_ := set $kwargs "path" .local.path -}}
+  {{- else -}}
+    {{- $class = "airflow.providers.git.bundles.git.GitDagBundle" -}}
+    {{- $_ := set $kwargs "repo_url" .git.url -}}
+    {{- $_ := set $kwargs "tracking_ref" .git.ref -}}
+    {{- with .git.subdir }}{{ $_ := set $kwargs "subdir" . }}{{ end -}}
+    {{- with .git.connectionSecret }}{{ $_ := set $kwargs "git_conn_id" $connection }}{{ end -}}
+  {{- end -}}
+  {{- $list = append $list (dict "name" .name "classpath" $class "kwargs" $kwargs) -}}
+{{- end -}}
+{{- $list | toJson -}}
+{{- end }}
+
+{{/*
+One value as airflow.cfg carries it. Its format has no escapes, so what it cannot carry is refused: `%` is doubled, line
+breaks become indented lines, but Airflow expands $NAME and ${NAME}, and drops lines that begin with # or ;.
+Takes name, value.
+*/}}
+{{- define "airflow.ini" -}}
+{{- if regexMatch "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]" .value }}{{ fail (printf "%s holds a control character; remove it" .name) }}{{ end -}}
+{{- if regexMatch "\\$(\\w|\\{)" .value }}{{ fail (printf "%s holds a $ before a name, which Airflow would replace by an environment variable; write the value itself, or use env" .name) }}{{ end -}}
+{{- if regexMatch "\\n[ \\t]*[#;]" .value }}{{ fail (printf "%s has a line that begins with # or ;, which Airflow would drop as a comment; join the lines" .name) }}{{ end -}}
+{{- .value | replace "%" "%%" | replace "\n" "\n    " -}}
+{{- end }}
+
+{{- define "airflow.cfg" -}}
+{{- $owned := include "airflow.owned" . | fromYaml -}}
+{{- $reserved := include "airflow.reserved" . | fromYaml -}}
+{{- range $section, $keys := $owned }}{{ $_ := set $reserved $section (concat (get $reserved $section | default list) (keys $keys)) }}{{ end -}}
+{{- range $section, $keys := $reserved -}}
+  {{- range $key := $keys -}}
+    {{- range $suffix := list "" "_cmd" "_secret" -}}
+      {{- if hasKey (get $.Values.config $section | default dict) (print $key $suffix) }}{{ fail (printf "config.%s.%s is set by the chart; remove it" $section (print $key $suffix)) }}{{ end -}}
+      {{- $variable := printf "AIRFLOW__%s__%s%s" ($section | upper) ($key | upper) ($suffix | upper) -}}
+      {{- range $.Values.env }}{{ if eq .name $variable }}{{ fail (printf "env %s is set by the chart; remove it" $variable) }}{{ end }}{{ end -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $config := mergeOverwrite (include "airflow.defaults" . | fromYaml) (deepCopy .Values.config) $owned -}}
+# Rendered by Airfield: changes belong in the AirflowEnvironment.
+{{- range $section, $keys := $config }}
+
+[{{ $section }}]
+{{- range $key, $value := $keys }}
+{{ $key }} = {{ include "airflow.ini" (dict "name" (printf "config.%s.%s" $section $key) "value" (toString $value)) }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,1 @@
+"""Airfield: a Kubernetes operator that provisions and runs fleets of Apache Airflow environments."""

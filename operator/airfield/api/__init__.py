@@ -1,0 +1,1 @@
+"""The resources: their fields, bounds and rules. Imports nothing else of Airfield."""

@@ -1,0 +1,281 @@
+"""From the models to CustomResourceDefinitions. Strict: what a structural schema cannot say is an error, never dropped.
+
+Two things of a model are left out on purpose: patterns of a map's keys, which a structural schema has no word for
+(`resolve` checks them), and empty-list defaults, because an absent list means the same.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airfield.api import meta
+from airfield.api.base import VALIDATIONS, Model
+from airfield.api.environment import AirflowEnvironment
+from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.api.tenant import AirflowTenant
+
+Json = dict[str, Any]
+
+
+class SchemaError(ValueError):
+    """A model says something that the API server would refuse or lose. The message starts with the field's path."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path or '(root)'}: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`; those that are not `always` shown need `-o wide`."""
+
+    name: str
+    path: str
+    type: str = "string"
+    always: bool = True
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "jsonPath": self.path,
+            **({} if self.always else {"priority": 1}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of resource: its model and what the API server must know beside the schema."""
+
+    model: type[Model]
+    plural: str
+    short_name: str
+    namespaced: bool
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        return self.model.__name__
+
+
+_READY: Final = '.status.conditions[?(@.type=="Ready")]'
+_HEALTH: Final = (Column("Ready", f"{_READY}.status"), Column("Status", f"{_READY}.reason"))
+_ENVIRONMENTS: Final = Column("Environments", ".status.environments", "integer")
+_AGE: Final = Column("Age", ".metadata.creationTimestamp", "date")
+_MESSAGE: Final = Column("Message", f"{_READY}.message", always=False)
+
+KINDS: Final = (
+    Kind(
+        AirflowEnvironment,
+        plural="airflowenvironments",
+        short_name="afenv",
+        namespaced=True,
+        columns=(
+            *_HEALTH,
+            Column("Version", ".status.version"),
+            Column("Tenant", ".status.tenant"),
+            Column("Class", ".spec.className"),
+            _AGE,
+            Column("Executor", ".status.executor", always=False),
+            Column("URL", ".status.url", always=False),
+            _MESSAGE,
+        ),
+    ),
+    Kind(
+        AirflowTenant,
+        plural="airflowtenants",
+        short_name="aftenant",
+        namespaced=False,
+        columns=(*_HEALTH, _ENVIRONMENTS, _AGE, _MESSAGE),
+    ),
+    Kind(
+        AirflowEnvironmentClass,
+        plural="airflowenvironmentclasses",
+        short_name="afclass",
+        namespaced=False,
+        columns=(*_HEALTH, _ENVIRONMENTS, _AGE, _MESSAGE),
+    ),
+)
+
+
+def definition(kind: Kind) -> Json:
+    """The CustomResourceDefinition (`apiextensions.k8s.io/v1`) of `kind`. SchemaError names the field at fault."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{meta.GROUP}"},
+        "spec": {
+            "group": meta.GROUP,
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [kind.short_name],
+                "categories": ["airfield"],
+            },
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "versions": [
+                {
+                    "name": meta.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "additionalPrinterColumns": [column.to_json() for column in kind.columns],
+                    "schema": {"openAPIV3Schema": resource_schema(kind.model)},
+                    "subresources": {"status": {}},
+                }
+            ],
+        },
+    }
+
+
+def resource_schema(model: type[Model]) -> Json:
+    """The schema of a whole resource: `metadata` is the API server's, `status` starts with its fields' defaults."""
+    schema = model.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    spec, status = (structural(schema["properties"][part], definitions, part) for part in ("spec", "status"))
+    status["default"] = {name: field["default"] for name, field in status["properties"].items() if "default" in field}
+    root = {
+        "type": "object",
+        "description": _prose(schema["description"]),
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"Always {meta.API_VERSION}."},
+            "kind": {"type": "string", "description": f"Always {model.__name__}."},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status,
+        },
+    }
+    return {**root, **{key: schema[key] for key in (VALIDATIONS,) if key in schema}}
+
+
+def structural(node: Mapping[str, Any], definitions: Mapping[str, Any], path: str = "") -> Json:
+    """`node`, a JSON schema as pydantic makes it, as a structural schema; `path` is where it stands."""
+    if path.count(".") > 24:
+        raise SchemaError(path, "nested too deeply; a model that contains itself has no structural schema")
+    flat = _flatten(dict(node), definitions, path)
+    kind = flat.get("type")
+    if kind not in _CONVERTERS:
+        raise SchemaError(
+            path, f"type {kind!r} is not supported: use string, integer, boolean, a list, a map or a model"
+        )
+    known, convert = _CONVERTERS[kind]
+    surplus = sorted(flat.keys() - known - _EVERYWHERE)
+    if surplus:
+        raise SchemaError(path, f"a structural schema of type {kind} cannot express {', '.join(surplus)}")
+    return convert(flat, definitions, path)
+
+
+def _flatten(node: Json, definitions: Mapping[str, Any], path: str) -> Json:
+    """Without references, nulls, titles and constants: what the place itself says goes before what it refers to."""
+    node.pop("title", None)
+    if node.get("default", ...) in (None, []):
+        del node["default"]
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    if "anyOf" in node:
+        choices = [choice for choice in node.pop("anyOf") if choice.get("type") != "null"]
+        if len(choices) != 1:
+            raise SchemaError(
+                path, "a union has no structural schema: use a model with one optional field for each case"
+            )
+        return _flatten({**choices[0], **node}, definitions, path)
+    if "$ref" in node:
+        target = definitions[node.pop("$ref").removeprefix("#/$defs/")]
+        return _flatten({**target, **node}, definitions, path)
+    if "description" in node:
+        node["description"] = _prose(node["description"])
+    return node
+
+
+def _prose(text: str) -> str:
+    """Docstring lines as one line for each paragraph: `kubectl explain` breaks lines itself."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+def _string(node: Json, _: Mapping[str, Any], path: str) -> Json:
+    if not node.keys() & {"maxLength", "enum", "format"}:
+        raise SchemaError(path, "a string needs maxLength, an enum or a format")
+    if node.get("format", "date-time") != "date-time":
+        raise SchemaError(path, f"format {node['format']!r} is not one that the API server checks: use a pattern")
+    return node
+
+
+def _integer(node: Json, _: Mapping[str, Any], path: str) -> Json:
+    if "exclusiveMinimum" in node:
+        node["minimum"] = node.pop("exclusiveMinimum") + 1
+    if "exclusiveMaximum" in node:
+        node["maximum"] = node.pop("exclusiveMaximum") - 1
+    if not {"minimum", "maximum"} <= node.keys():
+        raise SchemaError(path, "an integer needs a lower and an upper bound")
+    wide = max(abs(node["minimum"]), abs(node["maximum"])) >= 2**31
+    return {**node, "format": "int64" if wide else "int32"}
+
+
+def _boolean(node: Json, _: Mapping[str, Any], __: str) -> Json:
+    return node
+
+
+def _array(node: Json, definitions: Mapping[str, Any], path: str) -> Json:
+    if "maxItems" not in node:
+        raise SchemaError(path, "a list needs maxItems")
+    if "items" not in node:
+        raise SchemaError(path, "a list needs a type for its items")
+    kind = node.get(_LIST_TYPE)
+    if kind not in {"atomic", "set", "map"}:
+        raise SchemaError(path, f"a list needs {_LIST_TYPE} atomic, set or map: how do two appliers share it?")
+    items = structural(node["items"], definitions, f"{path}[]")
+    if kind == "set" and items["type"] in {"object", "array"}:
+        raise SchemaError(path, "the items of a set are scalars")
+    for key in node.get(_LIST_KEYS, ()) if kind == "map" else ():
+        if key not in items.get("required", ()) and "default" not in items.get("properties", {}).get(key, {}):
+            raise SchemaError(f"{path}[].{key}", "a key of a list-map must be required or have a default")
+    return {**node, "items": items}
+
+
+def _object(node: Json, definitions: Mapping[str, Any], path: str) -> Json:
+    values = node.pop("additionalProperties", None)
+    node.pop("propertyNames", None)
+    if "patternProperties" in node:  # a map with a pattern for its keys
+        (values,) = node.pop("patternProperties").values()
+    if "properties" not in node:
+        if not isinstance(values, Mapping):
+            raise SchemaError(path, "an object needs properties (a model) or a type for its values (a map)")
+        if "maxProperties" not in node:
+            raise SchemaError(path, "a map needs maxProperties")
+        return {**node, "additionalProperties": structural(values, definitions, f"{path}[*]")}
+    if values is not False:
+        raise SchemaError(path, "a model must forbid extra fields: the API server drops them")
+    properties = {
+        name: structural(field, definitions, f"{path}.{name}" if path else name)
+        for name, field in node["properties"].items()
+    }
+    for name, field in properties.items():
+        if "description" not in field:
+            raise SchemaError(f"{path}.{name}", "a field needs a description: `kubectl explain` shows it")
+    return {**node, "properties": properties}
+
+
+_LIST_TYPE: Final = "x-kubernetes-list-type"
+_LIST_KEYS: Final = "x-kubernetes-list-map-keys"
+_EVERYWHERE: Final = frozenset({"type", "description", "default", "enum", VALIDATIONS})
+_CONVERTERS: Final[Mapping[Any, tuple[frozenset[str], Callable[[Json, Mapping[str, Any], str], Json]]]] = {
+    "string": (frozenset({"minLength", "maxLength", "pattern", "format"}), _string),
+    "integer": (frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}), _integer),
+    "boolean": (frozenset(), _boolean),
+    "array": (frozenset({"items", "minItems", "maxItems", _LIST_TYPE, _LIST_KEYS}), _array),
+    "object": (
+        frozenset(
+            {
+                "properties",
+                "required",
+                "additionalProperties",
+                "patternProperties",
+                "propertyNames",
+                "minProperties",
+                "maxProperties",
+            }
+        ),
+        _object,
+    ),
+}

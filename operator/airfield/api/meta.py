@@ -1,0 +1,28 @@
+"""Names that the API promises: group, labels, annotations, finalizer. Changing one breaks installed fleets."""
+
+from typing import Final
+
+GROUP: Final = "airfield.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "airfield"
+FINALIZER: Final = f"{GROUP}/environment"
+
+LABEL_ENVIRONMENT: Final = f"{GROUP}/environment"
+"""On everything that belongs to an environment: its name. Watches and pruning select by it."""
+LABEL_PHASE: Final = f"{GROUP}/phase"
+"""On every object of the chart: in which step of a rollout it is applied (database, schema, workloads)."""
+LABEL_TENANT: Final = f"{GROUP}/tenant"
+LABEL_CLASS: Final = f"{GROUP}/class"
+LABEL_STAGE: Final = f"{GROUP}/stage"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+MANAGED_BY: Final = "airfield"
+
+ANNOTATION_PAUSED: Final = f"{GROUP}/paused"
+"""`"true"` on an environment: the operator looks, but touches nothing until it is removed. Deletion still works."""
+ANNOTATION_ACCEPT_KEY_LOSS: Final = f"{GROUP}/accept-key-loss"
+"""`"true"` on an environment whose Fernet Secret is lost for good: a new key is made; old connections stay unread."""
+ANNOTATION_ADOPT_DATABASE: Final = f"{GROUP}/adopt-database"
+"""`"true"` on an environment: take over a database of its name that another cluster's environment left behind."""

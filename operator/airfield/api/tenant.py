@@ -1,0 +1,104 @@
+"""AirflowTenant: a team, its owners, its namespaces and what it may use."""
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from airfield.api.base import (
+    LIST_ATOMIC,
+    LIST_SET,
+    Count,
+    Generation,
+    Label,
+    Labels,
+    Model,
+    NamespaceName,
+    Rule,
+    list_map,
+    named,
+)
+from airfield.api.conditions import Conditions
+from airfield.api.objectmeta import ObjectMeta
+
+_OWNED_PREFIXES: Final = ("airfield.dev/", "app.kubernetes.io/")
+
+
+class OwnerKind(StrEnum):
+    """What an owner is: the kinds of subject that RBAC knows."""
+
+    USER = "User"
+    GROUP = "Group"
+    SERVICE_ACCOUNT = "ServiceAccount"
+
+
+class Owner(Model):
+    """Who answers for the tenant."""
+
+    RULES = (
+        Rule(
+            "has(self.__namespace__) == (self.kind == 'ServiceAccount')",
+            "a ServiceAccount, and only that, has a namespace",
+            lambda it: (it.namespace is not None) == (it.kind is OwnerKind.SERVICE_ACCOUNT),
+        ),
+    )
+
+    kind: OwnerKind
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
+        description="As the cluster's authentication names them."
+    )
+    namespace: NamespaceName | None = Field(default=None, description="Namespace of a ServiceAccount.")
+
+
+class TenantNamespace(Model):
+    """A namespace that belongs to the tenant: every environment in it does."""
+
+    name: NamespaceName = Field(description="Name of the namespace. Only one tenant may claim it.")
+
+
+class AirflowTenantSpec(Model):
+    """What the platform team grants a team."""
+
+    display_name: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="The team's name for people."
+    )
+    owners: Annotated[tuple[Owner, ...], Field(max_length=64), LIST_ATOMIC] = Field(
+        default=(), description="Who answers for the tenant."
+    )
+    namespaces: Annotated[tuple[TenantNamespace, ...], Field(max_length=64), list_map("name")] = Field(
+        default=(), description="The tenant's namespaces: their environments are the tenant's."
+    )
+    allowed_classes: Annotated[tuple[Label, ...], Field(max_length=64), LIST_SET] = Field(
+        default=(), description="Classes that the tenant's environments may use."
+    )
+    labels: (
+        Annotated[
+            Labels,
+            Rule(
+                f"!self.exists(key, {' || '.join(f'key.startsWith({prefix!r})' for prefix in _OWNED_PREFIXES)})",
+                f"labels under {' and '.join(_OWNED_PREFIXES)} are the operator's own",
+                lambda labels: not any(key.startswith(_OWNED_PREFIXES) for key in labels),
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="Stamped on every object and pod of the tenant's environments.")
+
+
+class AirflowTenantStatus(Model):
+    """What the operator saw last."""
+
+    observed_generation: Generation = Field(default=-1, description="The generation that this status speaks of.")
+    conditions: Conditions = Field(default=(), description="What is true; Ready is the sum.")
+    environments: Count | None = Field(default=None, description="Number of environments in the tenant's namespaces.")
+
+
+class AirflowTenant(Model):
+    """A team. The tenant of an environment follows from its namespace."""
+
+    RULES = (named(63),)
+
+    api_version: Literal["airfield.dev/v1alpha1"]
+    kind: Literal["AirflowTenant"]
+    metadata: ObjectMeta
+    spec: AirflowTenantSpec
+    status: AirflowTenantStatus | None = None

@@ -1,0 +1,201 @@
+"""The reconcile of one environment: gather, go through the phases, write the status."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from airfield.api import meta
+from airfield.api.conditions import ConditionType
+from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, DatabaseStatus
+from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.api.tenant import AirflowTenant
+from airfield.environment.ensure.database import ensure_database
+from airfield.environment.ensure.deleted import Farewell, ensure_deleted
+from airfield.environment.ensure.health import ensure_healthy, url
+from airfield.environment.ensure.keys import ensure_keys
+from airfield.environment.ensure.run import Doors, Run
+from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
+from airfield.environment.outcome import Done, Outcome, Stall
+from airfield.environment.reasons import Reason
+from airfield.environment.resolve import Effective, Problem, Unresolved, resolve, validation_messages
+from airfield.environment.secrets import Key
+from airfield.environment.status import conditions, next_look
+from airfield.kube.errors import ApiError
+from airfield.kube.kinds import Ref
+from airfield.runtime.logs import bind
+
+log = logging.getLogger(__name__)
+
+Phase = Callable[[Run], Awaitable[Outcome]]
+
+PHASES: Final[tuple[tuple[ConditionType, Phase], ...]] = (
+    (ConditionType.KEYS_READY, ensure_keys),
+    (ConditionType.RENDERED, ensure_rendered),
+    (ConditionType.DATABASE_READY, ensure_database),
+    (ConditionType.APPLIED, ensure_applied),
+    (ConditionType.HEALTHY, ensure_healthy),
+)
+
+
+class Controller:
+    """Brings environments to what their resources say. Knows nothing but keys; every pass starts from the cluster."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+
+    async def reconcile(self, key: tuple[str, str]) -> float | None:
+        """One pass. The seconds until the next one, None when the environment is gone."""
+        with bind(environment="/".join(key)):
+            body = self._doors.resources.environments.get(key)
+            if body is None:
+                self._doors.inventory.drop(key)
+                return None
+            try:
+                environment = AirflowEnvironment.model_validate(body)
+            except ValidationError as error:
+                return await self._invalid(key, body, error)
+            if environment.metadata.deletion_timestamp is not None:
+                return await self._delete(environment, body)
+            if environment.metadata.annotations.get(meta.ANNOTATION_PAUSED) == "true":
+                await self._report(environment, body, {}, None, None, paused=True)
+                return None
+            if meta.FINALIZER not in environment.metadata.finalizers:
+                await self._set_finalizers(environment, [*environment.metadata.finalizers, meta.FINALIZER])
+            return await self._ensure(environment, body)
+
+    async def _ensure(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float:
+        outcomes: dict[ConditionType, Outcome] = {}
+        run: Run | None = None
+        effective: Effective | None = None
+        try:
+            effective = self._resolve(environment)
+        except Unresolved as error:
+            message = "; ".join(problem.message for problem in error.problems)
+            outcomes[ConditionType.RESOLVED] = Stall(error.problems[0].reason, message)
+        else:
+            outcomes[ConditionType.RESOLVED] = Done()
+            run = Run(self._doors, environment, effective, environment.status or AirflowEnvironmentStatus())
+            for kind, phase in PHASES:
+                try:
+                    outcomes[kind] = await phase(run)
+                except ApiError as error:
+                    if error.transient:
+                        raise
+                    outcomes[kind] = Stall(Reason.API_REFUSED, error.message, after=15)
+                if not isinstance(outcomes[kind], Done):
+                    break
+        await self._report(environment, body, outcomes, effective, run)
+        return next_look(outcomes, when_ready=self._doors.settings.health_seconds)
+
+    def _resolve(self, environment: AirflowEnvironment) -> Effective:
+        resources = self._doors.resources
+        claims = [AirflowTenant.model_validate(tenant) for tenant in resources.claims(environment.metadata.namespace)]
+        return resolve(environment, claims, self._blueprint(environment.spec.class_name))
+
+    def _blueprint(self, name: str) -> AirflowEnvironmentClass | None:
+        body = self._doors.resources.classes.get(name)
+        if body is None:
+            return None
+        try:
+            return AirflowEnvironmentClass.model_validate(body)
+        except ValidationError as error:
+            found = "; ".join(validation_messages(error))
+            raise Unresolved([Problem(Reason.CLASS_INVALID, f"AirflowEnvironmentClass {name!r}: {found}")]) from None
+
+    async def _delete(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float | None:
+        if meta.FINALIZER not in environment.metadata.finalizers:
+            return None
+        try:
+            blueprint = self._blueprint(environment.spec.class_name)
+        except Unresolved:
+            blueprint = None
+        outcome = await ensure_deleted(Farewell(self._doors, environment, blueprint))
+        if isinstance(outcome, Done):
+            await self._set_finalizers(environment, [f for f in environment.metadata.finalizers if f != meta.FINALIZER])
+            log.info("deleted: %s", outcome.message)
+            return None
+        await self._report(environment, body, {ConditionType.HEALTHY: outcome}, None, None, deleting=True)
+        return outcome.after
+
+    async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> None:
+        metadata = environment.metadata
+        ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+            {"op": "add", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
+            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
+        ]
+        live = await self._doors.kube.patch(ref, patch)
+        if live is not None and live["metadata"].get("finalizers"):
+            self._doors.resources.observe_environment(live)
+
+    async def _invalid(self, key: tuple[str, str], body: Mapping[str, Any], error: ValidationError) -> float:
+        """A resource that this operator cannot read, made under other CRDs: say so, and touch nothing else."""
+        shell = AirflowEnvironment.model_validate(
+            {**body, "spec": {"className": "unknown", "stage": "dev"}, "status": body.get("status")}
+        )
+        outcome = Stall(Reason.INVALID_SPEC, "; ".join(validation_messages(error)))
+        if shell.metadata.deletion_timestamp is None:
+            await self._report(shell, body, {ConditionType.RESOLVED: outcome}, None, None)
+        else:
+            await self._set_finalizers(shell, [f for f in shell.metadata.finalizers if f != meta.FINALIZER])
+        log.warning("%s/%s cannot be read: %s", *key, outcome.message)
+        return outcome.after
+
+    async def _report(
+        self,
+        environment: AirflowEnvironment,
+        body: Mapping[str, Any],
+        outcomes: Mapping[ConditionType, Outcome],
+        effective: Effective | None,
+        run: Run | None,
+        *,
+        paused: bool = False,
+        deleting: bool = False,
+    ) -> None:
+        """Write the status, if it is another than the one that is there."""
+        previous = environment.status or AirflowEnvironmentStatus()
+        changes: dict[str, Any] = {
+            "observed_generation": environment.metadata.generation,
+            "conditions": conditions(
+                previous,
+                outcomes,
+                generation=environment.metadata.generation,
+                now=self._doors.clock(),
+                paused=paused,
+                deleting=deleting,
+            ),
+        }
+        if effective is not None and run is not None:
+            changes |= _findings(effective, run)
+        status = previous.model_copy(update=changes).model_dump(mode="json", by_alias=True, exclude_none=True)
+        if status == body.get("status"):
+            return
+        metadata = environment.metadata
+        ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
+        live = await self._doors.kube.apply_status(ref, status)
+        self._doors.resources.observe_environment(live)
+
+
+def _findings(effective: Effective, run: Run) -> dict[str, Any]:
+    """What a reconcile found out beside the conditions."""
+    database = run.contents.get(Key.DATABASE.secret(effective.name), {})
+    return {
+        "version": effective.version,
+        "image": effective.image,
+        "tenant": effective.tenant,
+        "executor": effective.executor,
+        "size": effective.settings.size,
+        "url": url(run),
+        "admin_secret": Key.ADMIN.secret(effective.name),
+        "keys": tuple(run.keys[name] for name in sorted(run.keys)) or run.previous.keys,
+        "objects": len(run.manifests) or run.previous.objects,
+        "database": DatabaseStatus(
+            mode=effective.database_mode,
+            host=database.get("host"),
+            name=database.get("database"),
+            schema_revision=run.schema_revision,
+        ),
+    }

@@ -1,0 +1,59 @@
+"""What goes, and what stays, when an environment is deleted. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from airfield.api import meta
+from airfield.api.environment import AirflowEnvironment, DeletionPolicy, EnvironmentDefaults
+from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.environment.admit import ALLOWED_KINDS, DATA_KINDS
+from airfield.environment.rollout import LABEL_DERIVED
+from airfield.kube.inventory import Child
+from airfield.kube.kinds import Ref
+
+PATIENCE: Final = timedelta(minutes=10)
+"""How long a deletion waits for pods that drain and for a database server that does not answer."""
+
+
+def policy(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass | None) -> DeletionPolicy:
+    """The deletion policy that holds: the environment's own, else its stage's, size's or class's, else Orphan."""
+    candidates: list[EnvironmentDefaults] = [environment.spec]
+    if blueprint is not None:
+        spec = blueprint.spec
+        candidates += [stage.defaults for stage in spec.stages if stage.stage == environment.spec.stage]
+        candidates += [size.defaults for size in spec.sizes if size.name == environment.spec.size]
+        candidates += [spec.defaults] if spec.defaults else []
+    return next((c.deletion_policy for c in candidates if c.deletion_policy is not None), DeletionPolicy.ORPHAN)
+
+
+def workloads(children: Mapping[Ref, Child]) -> list[Child]:
+    """What goes in any case: everything but data and pods, which go with what runs them."""
+    return [child for _, child in sorted(children.items()) if not child.deleting and _ours(child) and not _data(child)]
+
+
+def data(children: Mapping[Ref, Child]) -> list[Child]:
+    """What goes only where the policy says Delete: volumes and generated Secrets."""
+    return [child for _, child in sorted(children.items()) if not child.deleting and _ours(child) and _data(child)]
+
+
+def pods(children: Mapping[Ref, Child]) -> list[Child]:
+    """Pods that still run, task pods included."""
+    return [child for ref, child in sorted(children.items()) if ref.kind == "Pod"]
+
+
+def out_of_patience(environment: AirflowEnvironment, now: datetime) -> bool:
+    """Whether the deletion has waited so long that it must end, even if something is left behind."""
+    since = environment.metadata.deletion_timestamp
+    return since is not None and now - since > PATIENCE
+
+
+def _ours(child: Child) -> bool:
+    known = (child.ref.api_version, child.ref.kind) in ALLOWED_KINDS or child.ref.kind == "Secret"
+    return known and (
+        child.labels.get(meta.LABEL_MANAGED_BY) == meta.MANAGED_BY or child.ref.kind == "PersistentVolumeClaim"
+    )
+
+
+def _data(child: Child) -> bool:
+    return child.ref.kind in DATA_KINDS and LABEL_DERIVED not in child.labels

@@ -1,0 +1,208 @@
+"""The phase DatabaseReady: there is a database, it is this environment's, and its schema fits the image."""
+
+import base64
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from airfield.api import meta
+from airfield.api.environment_class import DatabaseServer
+from airfield.environment.ensure.run import Doors, Run
+from airfield.environment.outcome import Done, Outcome, Stall, Wait
+from airfield.environment.reasons import Reason
+from airfield.environment.rollout import RETRY_MIGRATION, components, is_job, migration, phase_of
+from airfield.environment.secrets import Key
+from airfield.environment.values import revision
+from airfield.kube.inventory import Child
+from airfield.kube.kinds import Ref
+from airfield.postgres.connection import Address
+from airfield.postgres.errors import DatabaseError
+from airfield.postgres.mark import Mark
+from airfield.postgres.names import database_name, role_name
+from airfield.postgres.schema import schema_heads
+from airfield.postgres.server import Server
+
+log = logging.getLogger(__name__)
+
+_REASONS = {
+    "Unreachable": Reason.DATABASE_UNREACHABLE,
+    "Refused": Reason.DATABASE_REFUSED,
+    "Denied": Reason.DATABASE_REFUSED,
+    "Conflict": Reason.DATABASE_CONFLICT,
+    "Failed": Reason.DATABASE_FAILED,
+}
+
+
+async def ensure_database(run: Run) -> Outcome:
+    """Bring the database to the point where components may start."""
+    wanted = revision(run.effective)
+    run.schema_revision = run.previous.database.schema_revision if run.previous.database else None
+    provisioned = run.schema_revision == wanted and Key.DATABASE.value in {key.name for key in run.previous.keys}
+    unchanged = provisioned and _fingerprint(run) == _known_fingerprint(run)
+    if run.effective.database_mode != "embedded" and not unchanged:
+        try:
+            outcome = await (_on_server(run) if run.effective.server is not None else _external(run))
+        except DatabaseError as error:
+            # A refusal is somebody's to mend, and silence may be; looking again costs one connection.
+            kind = Wait if error.reason == "Unreachable" else Stall
+            return kind(_REASONS[error.reason], error.message, after=10)
+        if not isinstance(outcome, Done):
+            return outcome
+    stall = await run.apply(m for m in run.manifests if phase_of(m) == "database")
+    stall = stall or await run.apply(m for m in run.manifests if phase_of(m) == "schema" and not is_job(m))
+    if stall is not None:
+        return stall
+    return await _migrate(run, wanted)
+
+
+def _fingerprint(run: Run) -> str:
+    fact = run.facts.get(Key.DATABASE.secret(run.effective.name))
+    return fact.fingerprint if fact else ""
+
+
+def _known_fingerprint(run: Run) -> str:
+    return next((key.fingerprint for key in run.previous.keys if key.name == Key.DATABASE.value), "")
+
+
+def address(run: Run) -> Address:
+    """How the environment itself reaches its database."""
+    content = run.contents[Key.DATABASE.secret(run.effective.name)]
+    server = run.effective.server
+    return Address(
+        host=content["host"],
+        port=int(content["port"]),
+        user=content["username"],
+        password=content["password"],
+        database=content["database"],
+        sslmode=server.ssl_mode.value if server else "prefer",
+    )
+
+
+async def connect_admin(doors: Doors, server: DatabaseServer) -> Server | Wait:
+    """The administrator's door to a server, or a wait for its Secret."""
+    secret = server.admin_secret
+    ref = Ref("v1", "Secret", secret.namespace, secret.name)
+    live = await doors.kube.get(ref)
+    fields = (secret.username_key or "username", secret.password_key or "password")
+    content = decoded(live)
+    lacking = [field for field in fields if not content.get(field)]
+    if live is None or lacking:
+        what = "does not exist" if live is None else f"lacks {', '.join(lacking)}"
+        return Wait(
+            Reason.SECRET_NOT_FOUND,
+            f"databaseServers[{server.name}].adminSecret: Secret {secret.namespace}/{secret.name} {what};"
+            " the platform team must create it",
+            after=15,
+        )
+    return Server(
+        Address(
+            host=server.host,
+            port=server.port,
+            user=content[fields[0]],
+            password=content[fields[1]],
+            database=server.maintenance_database or "postgres",
+            sslmode=server.ssl_mode.value,
+        )
+    )
+
+
+async def _on_server(run: Run) -> Outcome:
+    """Role and database on the class's server, cloned from a template of the right schema where there is one."""
+    assert run.effective.server is not None  # noqa: S101 - the caller has looked
+    server = await connect_admin(run.doors, run.effective.server)
+    if isinstance(server, Wait):
+        return server
+    names = run.effective.namespace, run.effective.name
+    database, role, wanted = database_name(*names), role_name(*names), revision(run.effective)
+    mark = Mark(environment="/".join(names), cluster=run.doors.cluster, schema="")
+    facts = await server.facts(database, role)
+    if facts.exists and not mark.same_owner(facts.mark):
+        adopt = run.environment.metadata.annotations.get(meta.ANNOTATION_ADOPT_DATABASE) == "true"
+        orphan = facts.mark is not None and facts.mark.environment == mark.environment
+        if not (adopt and orphan):
+            return _not_ours(database, run.effective.server.name, facts.mark, orphan=orphan, name=run.effective.name)
+        await server.adopt(database, mark)
+    password = run.contents[Key.DATABASE.secret(run.effective.name)]["password"]
+    await server.ensure_role(role, password)
+    if not facts.exists:
+        template = (await server.templates()).get(wanted)
+        if template is not None:
+            await server.clone_database(database, template, role, Mark(mark.environment, mark.cluster, wanted))
+            run.schema_revision = wanted
+            log.info("cloned database %s from %s", database, template)
+        else:
+            await server.create_database(database, role, mark)
+            log.info("created database %s", database)
+    elif facts.mark is not None and facts.mark.schema == wanted:
+        run.schema_revision = wanted
+    try:
+        await schema_heads(address(run))
+    except DatabaseError as error:
+        if error.reason != "Refused":
+            raise
+        await server.ensure_role(role, password, reset=True)
+    return Done()
+
+
+def _not_ours(database: str, server: str, mark: Mark | None, *, orphan: bool, name: str) -> Stall:
+    whose = "another program" if mark is None else f"environment {mark.environment} of another cluster"
+    advice = (
+        f"if that cluster is gone, `kubectl annotate afenv {name} airfield.dev/adopt-database=true` takes it over"
+        if orphan
+        else "rename this environment, or have that database removed"
+    )
+    return Stall(
+        Reason.DATABASE_CONFLICT, f"database {database!r} on server {server!r} belongs to {whose}: {advice}", after=60
+    )
+
+
+async def _external(run: Run) -> Outcome:
+    await schema_heads(address(run))
+    return Done()
+
+
+async def _migrate(run: Run, wanted: str) -> Outcome:
+    if run.schema_revision == wanted:
+        return Done()
+    jobs = [manifest for manifest in run.manifests if is_job(manifest)]
+    stall = await run.apply(jobs)
+    if stall is not None:
+        return stall
+    job = next((child for manifest in jobs if (child := run.children.get(Ref.of(manifest)))), None)
+    pods = [pod for pod in components(run.children, "Pod") if pod.labels.get(meta.LABEL_COMPONENT) == "migration"]
+    failed_for = await _failed_for(run, job) if job is not None and job.state.failed else None
+    if job is not None and failed_for is not None and failed_for >= RETRY_MIGRATION:
+        await run.doors.kube.delete(job.ref, uid=job.uid)
+        return Wait(Reason.MIGRATING, f"Job {job.ref.name!r} failed and is made again", after=2)
+    outcome = migration(job, pods, failed_for=failed_for)
+    if isinstance(outcome, Done):
+        run.schema_revision = wanted
+        await _mark_schema(run, wanted)
+    return outcome
+
+
+async def _failed_for(run: Run, job: Child) -> float | None:
+    """Seconds since a Job gave up."""
+    live = await run.doors.kube.get(job.ref)
+    for condition in (live or {}).get("status", {}).get("conditions", []):
+        if condition["type"] == "Failed" and condition["status"] == "True":
+            since = datetime.fromisoformat(condition["lastTransitionTime"])
+            return (run.doors.clock() - since).total_seconds()
+    return None
+
+
+async def _mark_schema(run: Run, wanted: str) -> None:
+    """Leave word in a server's database that its schema is right, for the time after a loss of status."""
+    if run.effective.server is None:
+        return
+    server = await connect_admin(run.doors, run.effective.server)
+    if isinstance(server, Server):
+        names = run.effective.namespace, run.effective.name
+        await server.set_mark(database_name(*names), Mark("/".join(names), run.doors.cluster, wanted))
+
+
+def decoded(secret: Mapping[str, Any] | None) -> dict[str, str]:
+    """The text content of a Secret; {} for None."""
+    data = (secret or {}).get("data") or {}
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}

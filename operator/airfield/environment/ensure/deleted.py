@@ -1,0 +1,117 @@
+"""The end of an environment: workloads, then data where the policy says so, then the finalizer; never the other way."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airfield.api import meta
+from airfield.api.environment import AirflowEnvironment, DeletionPolicy
+from airfield.api.environment_class import AirflowEnvironmentClass, DatabaseServer
+from airfield.environment import deletion
+from airfield.environment.ensure.database import connect_admin
+from airfield.environment.ensure.run import Doors
+from airfield.environment.outcome import Done, Outcome, Wait
+from airfield.environment.reasons import Reason
+from airfield.kube.inventory import Child
+from airfield.kube.kinds import SECRET, PERSISTENT_VOLUME_CLAIM, POD, Ref
+from airfield.postgres.errors import DatabaseError
+from airfield.postgres.mark import Mark
+from airfield.postgres.names import database_name, role_name
+from airfield.postgres.server import Server
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Farewell:
+    """One look at an environment that is being deleted."""
+
+    doors: Doors
+    environment: AirflowEnvironment
+    blueprint: AirflowEnvironmentClass | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.environment.metadata.namespace, self.environment.metadata.name
+
+    @property
+    def children(self) -> Mapping[Ref, Child]:
+        return self.doors.inventory.children(self.key)
+
+
+async def ensure_deleted(farewell: Farewell) -> Outcome:
+    """Done when nothing is left that the policy wants gone."""
+    late = deletion.out_of_patience(farewell.environment, farewell.doors.clock())
+    await _relist(farewell)
+    await _delete(farewell, deletion.workloads(farewell.children))
+    running = deletion.pods(farewell.children)
+    if running and not late:
+        names = ", ".join(pod.ref.name for pod in running[:5])
+        return Wait(Reason.DELETING, f"waiting for {len(running)} pods to end: {names}", after=2)
+    if deletion.policy(farewell.environment, farewell.blueprint) is not DeletionPolicy.DELETE:
+        return Done("database, volumes and keys are kept: the deletion policy is Orphan")
+    try:
+        outcome = await _drop_database(farewell)
+    except DatabaseError as error:
+        outcome = Wait(Reason.DELETING, f"the database cannot be dropped: {error.message}", after=10)
+    if isinstance(outcome, Wait):
+        if not late:
+            return outcome
+        log.error("given up after %s: %s", deletion.PATIENCE, outcome.message)
+    await _delete(farewell, deletion.data(farewell.children))
+    return Done("everything is gone")
+
+
+async def _relist(farewell: Farewell) -> None:
+    """The last look must not depend on watches: what the inventory missed would be left behind for ever."""
+    selector = f"{meta.LABEL_ENVIRONMENT}={farewell.key[1]}"
+    kube, namespace = farewell.doors.kube, farewell.key[0]
+    found = await asyncio.gather(
+        *(kube.list(kind, namespace, selector) for kind in (SECRET, PERSISTENT_VOLUME_CLAIM, POD))
+    )
+    for objects in found:
+        for obj in objects:
+            farewell.doors.inventory.observe(obj)
+    present = {Ref.of(obj) for objects in found for obj in objects}
+    for ref in list(farewell.children):
+        if ref.kind in {"Secret", "PersistentVolumeClaim", "Pod"} and ref not in present:
+            farewell.doors.inventory.gone(ref)
+
+
+async def _delete(farewell: Farewell, children: list[Child]) -> None:
+    async def one(child: Child) -> None:
+        if not await farewell.doors.kube.delete(child.ref, uid=child.uid):
+            farewell.doors.inventory.gone(child.ref)
+
+    await asyncio.gather(*map(one, children))
+
+
+async def _drop_database(farewell: Farewell) -> Outcome:
+    """Drop role and database on a server; an embedded database goes with its volume, an external one is not ours."""
+    server = _server(farewell)
+    if server is None:
+        return Done()
+    admin = await connect_admin(farewell.doors, server)
+    if not isinstance(admin, Server):
+        return admin
+    names = farewell.key
+    mine = Mark(environment="/".join(names), cluster=farewell.doors.cluster, schema="")
+    await admin.drop_database(database_name(*names), role_name(*names), only_if=mine.same_owner)
+    log.info("dropped database %s", database_name(*names))
+    return Done()
+
+
+def _server(farewell: Farewell) -> DatabaseServer | None:
+    """The server that holds the database, as far as status and class still tell."""
+    status = farewell.environment.status
+    database = status.database if status else None
+    if database is None or database.mode != "server":
+        return None
+    servers = farewell.blueprint.spec.database_servers if farewell.blueprint else ()
+    found = next((server for server in servers if server.host == database.host), None)
+    if found is None:
+        log.error(
+            "database %s on %s is left behind: the class no longer names that server", database.name, database.host
+        )
+    return found

@@ -1,0 +1,92 @@
+"""The phase Healthy: Airflow serves, its heartbeats are fresh, its bundles are fetched, its administrator can log in."""
+
+import re
+
+from airfield.airflow import monitor
+from airfield.airflow.admin import ensure_admin
+from airfield.airflow.bundles import bundle_facts
+from airfield.api.environment import KeyStatus
+from airfield.environment.ensure.database import address
+from airfield.environment.ensure.run import Run
+from airfield.environment.health import FAST, BundleFact, expected_components, judge_bundles, judge_workloads
+from airfield.environment.outcome import Done, Outcome, Wait
+from airfield.environment.reasons import Reason
+from airfield.environment.rollout import components
+from airfield.environment.secrets import Key
+from airfield.postgres.errors import DatabaseError
+
+TIMEOUT = 5.0
+
+
+def url(run: Run) -> str:
+    """Where the environment's API server answers inside the cluster."""
+    return run.doors.settings.airflow_url.format(name=run.effective.name, namespace=run.effective.namespace)
+
+
+async def ensure_healthy(run: Run) -> Outcome:
+    """Look from the outside in: administrator, workloads, heartbeats, bundles."""
+    try:
+        await _administrator(run)
+        outcome = judge_workloads(run.children)
+        if not isinstance(outcome, Done):
+            return outcome
+        health = await monitor.health(run.doors.http, url(run), TIMEOUT)
+        well, message = monitor.judge(health, expected_components(run.effective))
+        if not well:
+            reason = Reason.UNREACHABLE if health.error else Reason.UNHEALTHY
+            return Wait(reason, message, after=FAST if health.error else 3.0)
+        if Key.ADMIN.value not in run.keys:
+            return Wait(Reason.STARTING, "waiting for Airflow to make its roles", FAST)
+        return await _bundles(run)
+    except DatabaseError as error:
+        return Wait(Reason.DATABASE_UNREACHABLE, error.message, after=5)
+
+
+async def _administrator(run: Run) -> None:
+    """Keep the first administrator's password in Airflow's database what the Secret says."""
+    secret = Key.ADMIN.secret(run.effective.name)
+    fact, known = run.facts[secret], run.keys.get(Key.ADMIN.value)
+    if known is not None and known.fingerprint == fact.fingerprint:
+        return
+    content = run.contents[secret]
+    user = content["username"]
+    outcome = await ensure_admin(address(run), user, content["password"], content.get("email", f"{user}@localhost"))
+    if outcome == "waiting":
+        run.keys.pop(Key.ADMIN.value, None)
+    else:
+        run.keys[Key.ADMIN.value] = KeyStatus(name=Key.ADMIN.value, secret=secret, fingerprint=fact.fingerprint)
+
+
+async def _bundles(run: Run) -> Outcome:
+    if not any(bundle.git for bundle in run.effective.bundles):
+        return Done()
+    rows = await bundle_facts(address(run))
+    facts = [BundleFact(name, refreshed) for name, refreshed in rows.items()]
+    outcome = judge_bundles(run.effective, facts, {}, run.doors.clock())
+    if isinstance(outcome, Done):
+        return outcome
+    return judge_bundles(run.effective, facts, await _errors(run), run.doors.clock())
+
+
+async def _errors(run: Run) -> dict[str, str]:
+    """What the dag-processor's log says of bundles that it cannot fetch: the last error of each."""
+    found: dict[str, str] = {}
+    for pod in components(run.children, "Pod"):
+        if pod.labels.get("app.kubernetes.io/component") == "dag-processor":
+            text = await run.doors.kube.logs(pod.ref.namespace, pod.ref.name, tail=200)
+            found.update(bundle_errors(text, [bundle.name for bundle in run.effective.bundles]))
+    return found
+
+
+def bundle_errors(log: str, names: list[str]) -> dict[str, str]:
+    """The last complaint of git about each bundle in a dag-processor's log. Credentials in URLs are masked."""
+    found: dict[str, str] = {}
+    lines = log.splitlines()
+    for number, line in enumerate(lines):
+        name = next((name for name in names if "undle" in line and re.search(rf"\b{re.escape(name)}\b", line)), None)
+        if name is None or "rror" not in line:
+            continue
+        said = [text.strip() for text in lines[number : number + 60] if re.search(r"fatal:|stderr:|Error:", text)]
+        if said:
+            found[name] = re.sub(r"://[^/@\s]+@", "://***@", said[-1])[:300]
+    return found

@@ -1,0 +1,221 @@
+"""The phase KeysReady: every Secret that the environment reads exists and can be used."""
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from airfield.airflow import keys as generate
+from airfield.api import meta
+from airfield.api.dags import DagBundle
+from airfield.api.environment import KeyStatus
+from airfield.environment.ensure.run import Run
+from airfield.environment.outcome import Outcome, Stall
+from airfield.environment.rollout import LABEL_DERIVED
+from airfield.environment.secrets import (
+    FIELDS,
+    Key,
+    SecretFact,
+    check_secrets,
+    fingerprint,
+    missing_keys,
+    references,
+)
+from airfield.environment.values import connection_secret, database_host
+from airfield.kube.kinds import Ref
+from airfield.postgres.names import database_name, role_name
+from airfield.runtime.logs import redact
+
+log = logging.getLogger(__name__)
+
+ADMIN = "admin"
+DATABASE = "airflow"
+"""Name of database and role in an embedded PostgreSQL."""
+
+
+async def ensure_keys(run: Run) -> Outcome:
+    """Create what is missing, derive what is made of others, and check the rest."""
+    await _observe(run)
+    accept_loss = run.environment.metadata.annotations.get(meta.ANNOTATION_ACCEPT_KEY_LOSS) == "true"
+    missing = missing_keys(run.effective, run.facts, run.previous.keys, accept_loss=accept_loss)
+    if isinstance(missing, Stall):
+        return missing
+    await asyncio.gather(*(_create(run, key) for key in missing))
+    await _adopt(run)
+    outcome = check_secrets(run.effective, run.facts)
+    run.keys = _key_statuses(run)
+    if isinstance(outcome, Stall) or not run.facts:
+        return outcome
+    stall = await _derive(run)
+    return stall or outcome
+
+
+async def _observe(run: Run) -> None:
+    names = {key.secret(run.effective.name) for key in Key} | {r.secret for r in references(run.effective)}
+    found = await asyncio.gather(*(run.doors.kube.get(_secret(run, name)) for name in sorted(names)))
+    for secret in found:
+        if secret is not None:
+            _learn(run, secret)
+
+
+def _secret(run: Run, name: str) -> Ref:
+    return Ref("v1", "Secret", run.effective.namespace, name)
+
+
+def _learn(run: Run, secret: Mapping[str, Any]) -> None:
+    name, data = secret["metadata"]["name"], secret.get("data") or {}
+    content: dict[str, str] = {}
+    problem = None
+    for field, value in data.items():
+        try:
+            content[field] = base64.b64decode(value).decode()
+        except UnicodeDecodeError:
+            problem = f"key {field!r} is not text"
+    redact(content.values())
+    run.contents[name] = content
+    key = next((key for key in Key if key.secret(run.effective.name) == name), None)
+    if key is not None:
+        problem = problem or _problem(key, content)
+    run.facts[name] = SecretFact(name, fingerprint(data), frozenset(data), problem)
+
+
+def _problem(key: Key, content: Mapping[str, str]) -> str | None:
+    """What keeps a generated Secret, perhaps made or edited by somebody else, from being used."""
+    lacking = [field for field in FIELDS[key] if not content.get(field)]
+    if lacking:
+        return f"lacks {', '.join(lacking)}"
+    if key is Key.FERNET:
+        return generate.check_fernet(content["fernet-key"])
+    if key is Key.JWT:
+        return generate.check_jwt(content["private.pem"], content["jwks.json"])
+    return None
+
+
+async def _create(run: Run, key: Key) -> None:
+    name = key.secret(run.effective.name)
+    content = _generated(run, key)
+    redact(content.values())
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": run.metadata(name, owned=False),
+        "stringData": content,
+    }
+    created = await run.doors.kube.create(manifest)
+    if created is None:  # somebody was faster, or brought a key of their own
+        created = await run.doors.kube.get(_secret(run, name))
+    else:
+        log.info("created Secret %s", name)
+    if created is not None:
+        run.doors.inventory.observe(created)
+        _learn(run, created)
+
+
+async def _adopt(run: Run) -> None:
+    """Label generated Secrets that somebody else made, so that their deletion or change is seen."""
+    for key in Key:
+        ref = _secret(run, key.secret(run.effective.name))
+        if ref.name in run.facts and ref not in run.children:
+            labels = run.metadata(ref.name, owned=False)["labels"]
+            live = await run.doors.kube.patch(ref, {"metadata": {"labels": labels}})
+            if live is not None:
+                run.doors.inventory.observe(live)
+
+
+def _generated(run: Run, key: Key) -> dict[str, str]:
+    match key:
+        case Key.FERNET:
+            return {"fernet-key": generate.fernet_key()}
+        case Key.API:
+            return {"secret-key": generate.api_secret_key()}
+        case Key.JWT:
+            private, jwks = generate.jwt_keys()
+            return {"private.pem": private, "jwks.json": jwks}
+        case Key.ADMIN:
+            return {"username": ADMIN, "password": generate.password()}
+        case Key.DATABASE:
+            host, port = database_host(run.effective)
+            on_server = run.effective.server is not None
+            names = run.effective.namespace, run.effective.name
+            return connection_content(
+                host=host,
+                port=str(port),
+                database=database_name(*names) if on_server else DATABASE,
+                username=role_name(*names) if on_server else DATABASE,
+                password=generate.password(32),
+            )
+
+
+def connection_content(*, host: str, port: str, database: str, username: str, password: str) -> dict[str, str]:
+    """The database contract: one Secret, whoever runs the database."""
+    user, secret, where = quote(username, safe=""), quote(password, safe=""), quote(database, safe="")
+    address = f"[{host}]" if ":" in host else host
+    return {
+        "uri": f"postgresql+psycopg2://{user}:{secret}@{address}:{port}/{where}",
+        "host": host,
+        "port": port,
+        "database": database,
+        "username": username,
+        "password": password,
+    }
+
+
+async def _derive(run: Run) -> Stall | None:
+    """Secrets made out of the user's: git connections in Airflow's form, the contract of an external database."""
+    for bundle in run.effective.bundles:
+        credentials = bundle.git.credentials_secret if bundle.git else None
+        if credentials is not None and credentials.name in run.contents:
+            name = connection_secret(run.effective.name, bundle.name)
+            content = {"connection": json.dumps(git_connection(bundle, run.contents[credentials.name]))}
+            run.derived.append(_derived(run, name, content))
+    database = run.effective.settings.database
+    if database is not None and database.external is not None and database.external.secret.name in run.contents:
+        given = run.contents[database.external.secret.name]
+        if {"host", "database", "username", "password"} <= given.keys():
+            wanted = {field: given[field] for field in ("host", "database", "username", "password")}
+            content = connection_content(port=given.get("port", "5432"), **wanted)
+            run.derived.append(_derived(run, Key.DATABASE.secret(run.effective.name), content))
+    for manifest in run.derived:
+        data = manifest["data"]
+        name = manifest["metadata"]["name"]
+        run.contents[name] = {field: base64.b64decode(value).decode() for field, value in data.items()}
+        run.facts[name] = SecretFact(name, fingerprint(data), frozenset(data))
+    return await run.apply(run.derived)
+
+
+def _derived(run: Run, name: str, content: Mapping[str, str]) -> dict[str, Any]:
+    redact(content.values())
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": run.metadata(name, owned=True, **{LABEL_DERIVED: "true"}),
+        "data": {field: base64.b64encode(value.encode()).decode() for field, value in content.items()},
+    }
+
+
+def git_connection(bundle: DagBundle, credentials: Mapping[str, str]) -> dict[str, Any]:
+    """The Airflow connection (conn_type git) that a bundle uses, from the Secret that the user gave."""
+    if bundle.git is None:
+        raise ValueError(f"bundle {bundle.name!r} is not from git")
+    connection: dict[str, Any] = {"conn_type": "git", "host": bundle.git.url}
+    if "ssh-privatekey" in credentials:
+        extra = {"private_key": credentials["ssh-privatekey"]}
+        if "known_hosts" in credentials:
+            extra["known_hosts"] = credentials["known_hosts"]
+        return {**connection, "extra": extra}
+    return {**connection, "login": credentials.get("username", "git"), "password": credentials["password"]}
+
+
+def _key_statuses(run: Run) -> dict[str, KeyStatus]:
+    """The Secrets that exist now. The administrator's counts only once its password is in Airflow's database."""
+    known = {key.name: key for key in run.previous.keys}
+    for key in Key:
+        fact = run.facts.get(key.secret(run.effective.name))
+        if fact is not None and key is not Key.ADMIN:
+            known[key.value] = KeyStatus(name=key.value, secret=fact.name, fingerprint=fact.fingerprint)
+    return known

@@ -1,0 +1,141 @@
+"""What the phases of one reconcile share: the doors to the outside, and what has been found out so far."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+
+from airfield.api import meta
+from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, KeyStatus
+from airfield.environment.admit import Manifest
+from airfield.environment.outcome import Stall
+from airfield.environment.reasons import Reason
+from airfield.environment.resolve import Effective
+from airfield.environment.rollout import is_job
+from airfield.environment.secrets import SecretFact
+from airfield.helm.template import Helm
+from airfield.kube.client import KubeClient
+from airfield.kube.errors import ApiError
+from airfield.kube.inventory import Child, Inventory, digest
+from airfield.kube.kinds import Ref
+from airfield.kube.resources import Resources
+from airfield.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Everything through which a reconcile reaches the outside. Shared by all environments."""
+
+    settings: Settings
+    kube: KubeClient
+    helm: Helm
+    inventory: Inventory
+    resources: Resources
+    http: aiohttp.ClientSession
+    clock: Callable[[], datetime]
+    cluster: str
+    """The uid of the namespace kube-system: tells clusters apart on a shared database server."""
+    kube_version: str
+
+
+@dataclass
+class Run:
+    """One reconcile of one environment."""
+
+    doors: Doors
+    environment: AirflowEnvironment
+    effective: Effective
+    previous: AirflowEnvironmentStatus
+    facts: dict[str, SecretFact] = field(default_factory=dict)
+    contents: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Decoded content of the Secrets in `facts`; never leaves the process but into the cluster and the database."""
+    keys: dict[str, KeyStatus] = field(default_factory=dict)
+    derived: list[Manifest] = field(default_factory=list, repr=False)
+    manifests: list[Manifest] = field(default_factory=list)
+    schema_revision: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.effective.namespace, self.effective.name
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(meta.API_VERSION, "AirflowEnvironment", *self.key)
+
+    @property
+    def owner(self) -> dict[str, str]:
+        metadata = self.environment.metadata
+        return {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}
+
+    @property
+    def children(self) -> Mapping[Ref, Child]:
+        return self.doors.inventory.children(self.key)
+
+    async def apply(self, manifests: Iterable[Manifest]) -> Stall | None:
+        """Apply what is missing, wanted differently or touched by others; a stall tells what the API server refused."""
+        inventory = self.doors.inventory
+        pending = [
+            manifest
+            for manifest in manifests
+            if inventory.needs_apply(self.key, manifest)
+            and not (is_job(manifest) and Ref.of(manifest) in self.children)
+        ]
+        results = await asyncio.gather(*map(self._apply_one, pending), return_exceptions=True)
+        refusals: list[str] = []
+        for result in results:
+            if isinstance(result, ApiError) and not result.transient:
+                refusals.append(result.message)
+            elif isinstance(result, BaseException):
+                raise result
+        return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals)), after=30) if refusals else None
+
+    async def _apply_one(self, manifest: Manifest) -> None:
+        ref = Ref.of(manifest)
+        kube, inventory = self.doors.kube, self.doors.inventory
+        known = ref in self.children
+        try:
+            live = await kube.apply(manifest, force=known)
+        except ApiError as error:
+            if known or not error.conflict:
+                raise
+            await self._refuse_foreign(ref)
+            live = await kube.apply(manifest)
+        inventory.record_applied(self.key, live, digest(manifest))
+        log.info("applied %s", ref)
+
+    async def _refuse_foreign(self, ref: Ref) -> None:
+        """An object of that name that we have not seen exists: only ours may be taken over."""
+        live = await self.doors.kube.get(ref)
+        labels = live["metadata"].get("labels", {}) if live else {}
+        if live is not None and labels.get(meta.LABEL_ENVIRONMENT) != self.effective.name:
+            raise ApiError(
+                409, "Conflict", f"{ref} exists and does not belong to this environment; remove or rename it"
+            )
+
+    def metadata(self, name: str, *, owned: bool, **labels: str) -> dict[str, Any]:
+        """Metadata of a Secret of this environment; owned ones are garbage-collected with it."""
+        found: dict[str, Any] = {
+            "name": name,
+            "namespace": self.effective.namespace,
+            "labels": {
+                **self.effective.labels,
+                meta.LABEL_MANAGED_BY: meta.MANAGED_BY,
+                meta.LABEL_ENVIRONMENT: self.effective.name,
+                **labels,
+            },
+        }
+        if owned:
+            found["ownerReferences"] = [
+                {
+                    "apiVersion": meta.API_VERSION,
+                    "kind": "AirflowEnvironment",
+                    **{k: self.owner[k] for k in ("name", "uid")},
+                }
+            ]
+        return found

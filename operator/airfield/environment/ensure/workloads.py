@@ -1,0 +1,77 @@
+"""The phases Rendered and Applied: from the specification to objects in the cluster, and none too many."""
+
+import logging
+
+from airfield.api import meta
+from airfield.environment.admit import NotAdmitted, admit
+from airfield.environment.ensure.run import Run
+from airfield.environment.outcome import Done, Outcome, Stall
+from airfield.environment.reasons import Reason
+from airfield.environment.rollout import is_job, phase_of, prunable
+from airfield.environment.secrets import Key
+from airfield.environment.values import ValuesError, context, render_values
+from airfield.helm.manifests import HelmError
+from airfield.kube.kinds import Ref
+
+log = logging.getLogger(__name__)
+
+_PODS = frozenset({"Deployment", "StatefulSet"})
+
+
+async def ensure_rendered(run: Run) -> Outcome:
+    """Values by the class's template, objects by Helm, admission by our own rules."""
+    digests = {
+        name: fact.fingerprint for name, fact in run.facts.items() if name != Key.ADMIN.secret(run.effective.name)
+    }
+    database = run.contents.get(Key.DATABASE.secret(run.effective.name), {})
+    variables = context(
+        run.effective,
+        digests,
+        operator_namespace=run.doors.settings.namespace,
+        external_host=database.get("host", ""),
+        external_port=int(database.get("port", "5432")),
+    )
+    try:
+        values = render_values(run.effective.values_template, variables)
+    except ValuesError as error:
+        return Stall(Reason.TEMPLATE_FAILED, str(error))
+    try:
+        objects = await run.doors.helm.template(
+            run.doors.settings.chart,
+            release=run.effective.name,
+            namespace=run.effective.namespace,
+            values=values,
+            kube_version=run.doors.kube_version,
+        )
+        if not objects:
+            return Stall(Reason.CHART_FAILED, "the chart renders no objects; nothing is changed")
+        run.manifests = admit(objects, owner=run.owner, labels=run.effective.labels)
+    except HelmError as error:
+        return Stall(Reason.CHART_FAILED, str(error))
+    except NotAdmitted as error:
+        return Stall(Reason.NOT_ADMITTED, str(error))
+    return Done(f"{len(run.manifests)} objects")
+
+
+async def ensure_applied(run: Run) -> Outcome:
+    """Everything but the migration Job, what pods need before the pods; then what nothing wants any more goes."""
+    rest = [manifest for manifest in run.manifests if phase_of(manifest) == "workloads" and not is_job(manifest)]
+    stall = await run.apply(m for m in rest if m["kind"] not in _PODS)
+    stall = stall or await run.apply(m for m in rest if m["kind"] in _PODS)
+    if stall is not None:
+        return stall
+    await _prune(run)
+    return Done(f"{len(run.manifests)} objects")
+
+
+async def _prune(run: Run) -> None:
+    desired = {Ref.of(manifest) for manifest in (*run.manifests, *run.derived)}
+    for child in prunable(run.children, desired):
+        live = await run.doors.kube.get(child.ref)
+        owners = live["metadata"].get("ownerReferences", []) if live else []
+        if live is None or live["metadata"]["labels"].get(meta.LABEL_ENVIRONMENT) != run.effective.name:
+            continue
+        if not any(owner.get("uid") == run.owner["uid"] for owner in owners):
+            continue  # only looks like ours: labels can be copied, our uid is not in a copy's owners by accident
+        await run.doors.kube.delete(child.ref, uid=child.uid)
+        log.info("pruned %s", child.ref)

@@ -1,0 +1,85 @@
+"""Whether an environment works, told from its workloads, its pods, Airflow's heartbeats and its bundles. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from airfield.api import meta
+from airfield.environment.outcome import Done, Outcome, Stall, Wait
+from airfield.environment.reasons import Reason
+from airfield.environment.resolve import Effective
+from airfield.environment.rollout import components, pod_sentence
+from airfield.kube.inventory import Child
+from airfield.kube.kinds import Ref
+
+FAST: Final = 1.0
+"""Seconds between looks at an API server that is about to answer."""
+SLOW: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFact:
+    """What Airflow's database says about a bundle: when it was last fetched, None when never."""
+
+    name: str
+    last_refreshed: datetime | None
+
+
+def expected_components(effective: Effective) -> frozenset[str]:
+    """The names under which Airflow's monitor endpoint reports the components that must be healthy."""
+    settings = effective.settings.components
+    triggerer = settings.triggerer if settings else None
+    always = {"metadatabase", "scheduler", "dag_processor"}
+    return frozenset(always if triggerer is not None and triggerer.replicas == 0 else always | {"triggerer"})
+
+
+def judge_workloads(children: Mapping[Ref, Child]) -> Outcome:
+    """Whether every Deployment and StatefulSet serves, and if not, which pod is to blame."""
+    behind = [child for child in components(children, "Deployment", "StatefulSet") if not child.state.ready]
+    if not behind:
+        return Done()
+    sick = {child.labels.get(meta.LABEL_COMPONENT) for child in behind}
+    pods = [
+        pod for pod in components(children, "Pod") if pod.state.problem and pod.labels.get(meta.LABEL_COMPONENT) in sick
+    ]
+    for pod in pods:
+        if "Pull" in pod.state.problem or pod.state.problem in {"InvalidImageName", "ErrImageNeverPull"}:
+            return Stall(
+                Reason.IMAGE_PULL_FAILED, f"{pod_sentence(pod)}; check the image's name and the pull secrets", 15
+            )
+    for pod in pods:
+        if pod.state.problem == "Unschedulable":
+            return Wait(Reason.UNSCHEDULABLE, pod_sentence(pod), 15)
+    if pods:
+        return Stall(Reason.POD_FAILING, "; ".join(sorted({pod_sentence(pod) for pod in pods})), 15)
+    names = ", ".join(
+        f"{child.labels.get(meta.LABEL_COMPONENT, child.ref.name)} ({child.state.message})" for child in behind
+    )
+    return Wait(Reason.STARTING, f"waiting for {names}", SLOW)
+
+
+def judge_bundles(
+    effective: Effective, facts: Sequence[BundleFact], errors: Mapping[str, str], now: datetime
+) -> Outcome:
+    """Whether Airflow has fetched every bundle, and fetches them still. `errors`: what its log says, by bundle."""
+    seen = {fact.name: fact.last_refreshed for fact in facts}
+    for bundle in effective.bundles:
+        if bundle.git is None:
+            continue
+        interval = bundle.git.refresh_interval_seconds or 60
+        last = seen.get(bundle.name)
+        if last is not None and now - last < timedelta(seconds=3 * interval + 60):
+            continue
+        what = f"bundle {bundle.name!r} ({bundle.git.url}, ref {bundle.git.ref!r})"
+        why = errors.get(bundle.name, "")
+        if last is None and not why:
+            return Wait(Reason.STARTING, f"{what} is being fetched for the first time", FAST)
+        said = f": {why}" if why else ""
+        since = "has never been fetched" if last is None else "is no longer fetched"
+        return Wait(
+            Reason.BUNDLE_FAILED,
+            f"{what} {since}{said}; check that the repository, the ref and the credentials are right",
+            15,
+        )
+    return Done()

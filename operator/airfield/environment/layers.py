@@ -1,0 +1,65 @@
+"""Merging the layers that an environment is made of, remembering for every field which layer set it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+_UNIONS = frozenset({"database"})
+"""Objects of which exactly one member is set: naming another member replaces the one below."""
+_BY_NAME = frozenset({"env"})
+"""Lists whose items are told apart by name: an upper layer replaces or adds single items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One source of settings. `name` is what a person reads in `airfield explain`."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Merged:
+    """The sum of the layers, and for each leaf (a dotted path) the name of the layer that it came from."""
+
+    settings: Json = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+def merge(layers: Iterable[Layer]) -> Merged:
+    """Lay each layer over the ones before. Objects merge, everything else is replaced as a whole."""
+    merged = Merged()
+    for layer in layers:
+        _lay(merged, merged.settings, layer.settings, "", layer.name)
+    return merged
+
+
+def _lay(merged: Merged, below: Json, above: Mapping[str, Any], path: str, layer: str) -> None:
+    for key, value in above.items():
+        here = f"{path}.{key}" if path else key
+        if value is None:
+            continue
+        if isinstance(value, Mapping):
+            if key in _UNIONS:
+                for other in set(below.get(key, {})) - set(value):
+                    del below[key][other]
+                    _forget(merged, f"{here}.{other}")
+            if not value:
+                merged.origins[here] = layer
+            _lay(merged, below.setdefault(key, {}), value, here, layer)
+        elif key in _BY_NAME:
+            items = {item["name"]: item for item in below.get(key, [])}
+            for item in value:
+                items[item["name"]] = item
+                merged.origins[f"{here}.{item['name']}"] = layer
+            below[key] = list(items.values())
+        else:
+            below[key] = value
+            merged.origins[here] = layer
+
+
+def _forget(merged: Merged, path: str) -> None:
+    for known in [known for known in merged.origins if known == path or known.startswith(f"{path}.")]:
+        del merged.origins[known]

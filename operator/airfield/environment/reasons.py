@@ -1,0 +1,60 @@
+"""Every reason that an environment's conditions can give. docs/troubleshooting.md has a section for each."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """CamelCase words, stable: people write alerts on them."""
+
+    # Good news.
+    SUCCEEDED = "Succeeded"
+    PAUSED = "Paused"
+    DELETING = "Deleting"
+
+    # Resolved.
+    INVALID_SPEC = "InvalidSpec"
+    NO_TENANT = "NoTenant"
+    TENANT_CONFLICT = "TenantConflict"
+    CLASS_NOT_FOUND = "ClassNotFound"
+    CLASS_INVALID = "ClassInvalid"
+    CLASS_NOT_ALLOWED = "ClassNotAllowed"
+    VERSION_NOT_FOUND = "VersionNotFound"
+    SIZE_NOT_FOUND = "SizeNotFound"
+    SERVER_NOT_FOUND = "ServerNotFound"
+    RESERVED_SETTING = "ReservedSetting"
+    CEILING_EXCEEDED = "CeilingExceeded"
+
+    # KeysReady.
+    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_INVALID = "SecretInvalid"
+    KEY_LOST = "KeyLost"
+
+    # DatabaseReady.
+    DATABASE_UNREACHABLE = "DatabaseUnreachable"
+    DATABASE_REFUSED = "DatabaseRefused"
+    DATABASE_CONFLICT = "DatabaseConflict"
+    DATABASE_FAILED = "DatabaseFailed"
+    DATABASE_STARTING = "DatabaseStarting"
+    MIGRATING = "Migrating"
+    MIGRATION_FAILED = "MigrationFailed"
+
+    # Rendered.
+    TEMPLATE_FAILED = "TemplateFailed"
+    CHART_FAILED = "ChartFailed"
+    NOT_ADMITTED = "NotAdmitted"
+
+    # Applied.
+    APPLY_REFUSED = "ApplyRefused"
+
+    # Healthy.
+    STARTING = "Starting"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    POD_FAILING = "PodFailing"
+    UNSCHEDULABLE = "Unschedulable"
+    UNREACHABLE = "Unreachable"
+    UNHEALTHY = "Unhealthy"
+    BUNDLE_FAILED = "BundleFailed"
+
+    # Any of them.
+    API_REFUSED = "ApiRefused"
+    WAITING = "Waiting"

@@ -1,0 +1,346 @@
+"""From an environment, its tenant and its class to one complete, permitted specification; or to all that is wrong with it.
+
+Order of the layers: bundled defaults < class < size < stage < environment. Nothing here trusts that the API server
+has validated anything.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from airfield.api import meta
+from airfield.api.dags import DagBundle
+from airfield.api.environment import (
+    MAX_NAME,
+    AirflowEnvironment,
+    DeletionPolicy,
+    EnvironmentDefaults,
+    Executor,
+    Stage,
+)
+from airfield.api.environment_class import AirflowEnvironmentClass, DatabaseServer
+from airfield.api.quantity import amount
+from airfield.api.reserved import reserved_option, reserved_variable
+from airfield.api.tenant import AirflowTenant
+from airfield.environment.layers import Layer, Merged, merge
+from airfield.environment.reasons import Reason
+
+BUNDLED: Final[Mapping[str, Any]] = {
+    "executor": "KubernetesExecutor",
+    "deletionPolicy": "Orphan",
+    "database": {"embedded": {"size": "5Gi"}},
+    "logs": {"persistentVolume": {"size": "5Gi", "accessMode": "ReadWriteMany"}},
+    "components": {
+        "apiServer": {
+            "replicas": 1,
+            "resources": {"requests": {"cpu": "100m", "memory": "384Mi"}, "limits": {"memory": "1Gi"}},
+        },
+        "scheduler": {
+            "replicas": 1,
+            "resources": {"requests": {"cpu": "100m", "memory": "320Mi"}, "limits": {"memory": "1Gi"}},
+        },
+        "dagProcessor": {
+            "replicas": 1,
+            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        },
+        "triggerer": {
+            "replicas": 1,
+            "resources": {"requests": {"cpu": "50m", "memory": "320Mi"}, "limits": {"memory": "1Gi"}},
+        },
+        "workers": {"resources": {"requests": {"cpu": "100m", "memory": "320Mi"}, "limits": {"memory": "1Gi"}}},
+    },
+}
+POSTGRES_IMAGE: Final = "airfield/postgres:17"
+NAME: Final = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_CONFIG_NAME = re.compile(r"^[a-z][a-z0-9_.-]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that keeps an environment from being resolved: what, where, and what to do."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A complete specification: every field that rendering needs has a value."""
+
+    name: str
+    namespace: str
+    tenant: str
+    class_name: str
+    stage: Stage
+    version: str
+    image: str
+    postgres_image: str
+    settings: EnvironmentDefaults
+    bundles: tuple[DagBundle, ...]
+    labels: Mapping[str, str]
+    server: DatabaseServer | None
+    values_template: str | None
+    origins: Mapping[str, str]
+
+    @property
+    def executor(self) -> Executor:
+        return self.settings.executor or Executor.KUBERNETES
+
+    @property
+    def deletion_policy(self) -> DeletionPolicy:
+        return self.settings.deletion_policy or DeletionPolicy.ORPHAN
+
+    @property
+    def database_mode(self) -> str:
+        database = self.settings.database
+        if database is None or database.embedded is not None:
+            return "embedded"
+        return "server" if database.server is not None else "external"
+
+
+class Unresolved(Exception):  # noqa: N818 - the word of the condition
+    """The environment cannot be resolved; `problems` says all that is wrong, the first being the main one."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = tuple(problems)
+
+
+def resolve(
+    environment: AirflowEnvironment, claims: Sequence[AirflowTenant], blueprint: AirflowEnvironmentClass | None
+) -> Effective:
+    """Resolve `environment`, given all tenants that claim its namespace and its class (None: there is no such class)."""
+    spec, metadata = environment.spec, environment.metadata
+    if len(metadata.name) > MAX_NAME or not NAME.match(metadata.name):
+        raise Unresolved(
+            [
+                Problem(
+                    Reason.INVALID_SPEC,
+                    f"metadata.name {metadata.name!r} must be a DNS label of at most {MAX_NAME} characters that starts with a letter",
+                )
+            ]
+        )
+    tenant = _tenant(metadata.namespace, claims)
+    if blueprint is None:
+        raise Unresolved(
+            [
+                Problem(
+                    Reason.CLASS_NOT_FOUND,
+                    f"spec.className: there is no AirflowEnvironmentClass {spec.class_name!r}; `kubectl get afclass` lists those that exist",
+                )
+            ]
+        )
+    if spec.class_name not in tenant.spec.allowed_classes:
+        allowed = ", ".join(sorted(tenant.spec.allowed_classes)) or "none"
+        raise Unresolved(
+            [
+                Problem(
+                    Reason.CLASS_NOT_ALLOWED,
+                    f"spec.className: tenant {tenant.metadata.name!r} may not use class {spec.class_name!r} (allowed: {allowed}); ask the platform team",
+                )
+            ]
+        )
+    merged = merge(_layers(environment, blueprint))
+    try:
+        settings = EnvironmentDefaults.model_validate(merged.settings)
+    except ValidationError as error:
+        raise Unresolved([Problem(Reason.INVALID_SPEC, message) for message in validation_messages(error)]) from None
+    problems = [
+        *_reserved(settings, merged),
+        *_bundles(spec.dags.bundles if spec.dags else ()),
+        *_resources(settings, blueprint),
+    ]
+    version, image = _version(settings, blueprint, problems)
+    server = _server(settings, blueprint, problems)
+    if problems:
+        raise Unresolved(problems)
+    return Effective(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        tenant=tenant.metadata.name,
+        class_name=spec.class_name,
+        stage=spec.stage,
+        version=version,
+        image=image,
+        postgres_image=blueprint.spec.catalog.postgres_image or POSTGRES_IMAGE,
+        settings=settings,
+        bundles=spec.dags.bundles if spec.dags else (),
+        labels={
+            **(tenant.spec.labels or {}),
+            meta.LABEL_TENANT: tenant.metadata.name,
+            meta.LABEL_CLASS: spec.class_name,
+            meta.LABEL_STAGE: spec.stage.value,
+        },
+        server=server,
+        values_template=blueprint.spec.values_template,
+        origins=merged.origins,
+    )
+
+
+def validation_messages(error: ValidationError) -> list[str]:
+    """One line for each finding of pydantic: the field's path and what is wrong, without echoing long input."""
+    return [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
+
+
+def _tenant(namespace: str, claims: Sequence[AirflowTenant]) -> AirflowTenant:
+    if not claims:
+        raise Unresolved(
+            [
+                Problem(
+                    Reason.NO_TENANT,
+                    f"namespace {namespace!r} belongs to no AirflowTenant; the platform team must add it to a tenant's spec.namespaces",
+                )
+            ]
+        )
+    if len(claims) > 1:
+        names = ", ".join(sorted(claim.metadata.name for claim in claims))
+        raise Unresolved(
+            [
+                Problem(
+                    Reason.TENANT_CONFLICT,
+                    f"namespace {namespace!r} is claimed by more than one AirflowTenant ({names}); the platform team must remove it from all but one",
+                )
+            ]
+        )
+    return claims[0]
+
+
+def _layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:
+    own = {key: value for key, value in environment.spec.to_json().items() if key not in {"className", "stage", "dags"}}
+    general = blueprint.spec.defaults.to_json() if blueprint.spec.defaults else {}
+    stage = next((s.defaults.to_json() for s in blueprint.spec.stages if s.stage == environment.spec.stage), {})
+    size_name = own.get("size") or stage.get("size") or general.get("size")
+    yield Layer("bundled defaults", BUNDLED)
+    yield Layer(f"class {blueprint.metadata.name}", general)
+    if size_name is not None:
+        sizes = {size.name: size.defaults for size in blueprint.spec.sizes}
+        if size_name not in sizes:
+            known = ", ".join(sorted(sizes)) or "none"
+            raise Unresolved(
+                [
+                    Problem(
+                        Reason.SIZE_NOT_FOUND,
+                        f"spec.size: class {blueprint.metadata.name!r} has no size {size_name!r} (it has: {known})",
+                    )
+                ]
+            )
+        yield Layer(f"size {size_name}", {**sizes[size_name].to_json(), "size": size_name})
+    yield Layer(f"stage {environment.spec.stage.value}", stage)
+    yield Layer("environment", own)
+
+
+def _version(
+    settings: EnvironmentDefaults, blueprint: AirflowEnvironmentClass, problems: list[Problem]
+) -> tuple[str, str]:
+    catalog = blueprint.spec.catalog
+    channels = {channel.name: channel.version for channel in catalog.channels}
+    images = {entry.version: entry.image for entry in catalog.versions}
+    wanted = settings.version
+    version = channels.get(wanted or "", wanted)
+    if version is None or version not in images:
+        offer = ", ".join([*sorted(channels), *sorted(images)])
+        asked = (
+            f"class {blueprint.metadata.name!r} does not offer {wanted!r}" if wanted else "nothing says which version"
+        )
+        problems.append(Problem(Reason.VERSION_NOT_FOUND, f"spec.version: {asked} (choose one of: {offer})"))
+        return "", ""
+    own_image = settings.image.reference if settings.image else None
+    return version, own_image or images[version]
+
+
+def _server(
+    settings: EnvironmentDefaults, blueprint: AirflowEnvironmentClass, problems: list[Problem]
+) -> DatabaseServer | None:
+    if settings.database is None or settings.database.server is None:
+        return None
+    servers = blueprint.spec.database_servers
+    name = settings.database.server.name
+    found = next((server for server in servers if name in {None, server.name}), None)
+    if found is None:
+        known = ", ".join(sorted(server.name for server in servers)) or "none"
+        problems.append(
+            Problem(
+                Reason.SERVER_NOT_FOUND,
+                f"spec.database.server.name: class {blueprint.metadata.name!r} has no database server {name!r} (it has: {known})",
+            )
+        )
+    return found
+
+
+def _reserved(settings: EnvironmentDefaults, merged: Merged) -> Iterator[Problem]:
+    for section, options in (settings.config or {}).items():
+        for key in options:
+            where, source = f"config.{section}.{key}", merged.origins.get(f"config.{section}.{key}", "?")
+            if not _CONFIG_NAME.match(section) or not _CONFIG_NAME.match(key):
+                yield Problem(
+                    Reason.INVALID_SPEC,
+                    f"{where} (set by {source}): sections and options are lower-case words of airflow.cfg",
+                )
+            elif reserved_option(section, key):
+                yield Problem(
+                    Reason.RESERVED_SETTING,
+                    f"{where} (set by {source}): this option belongs to the operator; remove it",
+                )
+    for variable in settings.env or ():
+        if reserved_variable(variable.name):
+            source = merged.origins.get(f"env.{variable.name}", "?")
+            yield Problem(
+                Reason.RESERVED_SETTING,
+                f"env.{variable.name} (set by {source}): this variable belongs to the operator; remove it",
+            )
+
+
+def _bundles(bundles: Sequence[DagBundle]) -> Iterator[Problem]:
+    names = [bundle.name for bundle in bundles]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(Reason.INVALID_SPEC, f"dags.bundles: two bundles are called {name!r}; give each its own name")
+    for bundle in bundles:
+        if (bundle.git is None) == (bundle.image is None):
+            yield Problem(
+                Reason.INVALID_SPEC, f"dags.bundles[{bundle.name}]: a bundle has exactly one source: git or image"
+            )
+        for path in (bundle.git.subdir if bundle.git else None, bundle.image.path if bundle.image else None):
+            if path is not None and ".." in path.split("/"):
+                yield Problem(
+                    Reason.INVALID_SPEC, f"dags.bundles[{bundle.name}]: the path {path!r} must not contain '..'"
+                )
+
+
+def _resources(settings: EnvironmentDefaults, blueprint: AirflowEnvironmentClass) -> Iterator[Problem]:
+    ceilings = blueprint.spec.ceilings
+    limits = {} if ceilings is None else {"cpu": ceilings.cpu, "memory": ceilings.memory}
+    components = settings.components.to_json() if settings.components else {}
+    if settings.database and settings.database.embedded and settings.database.embedded.resources:
+        components["database.embedded"] = {"resources": settings.database.embedded.resources.to_json()}
+    for component, given in components.items():
+        resources = given.get("resources", {})
+        for kind, ceiling in {"cpu": None, "memory": None, **limits}.items():
+            asked, most = resources.get("requests", {}).get(kind), resources.get("limits", {}).get(kind)
+            where = f"components.{component}.resources"
+            if asked and most and amount(asked) > amount(most):
+                yield Problem(
+                    Reason.INVALID_SPEC, f"{where}: the request for {kind} ({asked}) is above the limit ({most})"
+                )
+            for word, value in (("requests", asked), ("limits", most)):
+                if value and ceiling and amount(value) > amount(ceiling):
+                    yield _above(f"{where}.{word}.{kind}", value, ceiling, blueprint)
+        if ceilings and ceilings.replicas and given.get("replicas", 0) > ceilings.replicas:
+            yield _above(f"components.{component}.replicas", given["replicas"], ceilings.replicas, blueprint)
+    if ceilings and ceilings.storage:
+        volumes = {
+            "logs.persistentVolume.size": settings.logs and settings.logs.persistent_volume,
+            "database.embedded.size": settings.database and settings.database.embedded,
+        }
+        for where, volume in volumes.items():
+            if volume and volume.size and amount(volume.size) > amount(ceilings.storage):
+                yield _above(where, volume.size, ceilings.storage, blueprint)
+
+
+def _above(where: str, value: object, ceiling: object, blueprint: AirflowEnvironmentClass) -> Problem:
+    return Problem(
+        Reason.CEILING_EXCEEDED,
+        f"{where}: {value} is above the ceiling of class {blueprint.metadata.name!r}, {ceiling}",
+    )

@@ -1,0 +1,132 @@
+"""The Secrets of an environment: which are generated, which are asked of the user, which are missing or lost.
+
+Generated Secrets are created once and never rendered again. Their content is only ever looked at to check what somebody
+else put there; what decisions see of a Secret is a fingerprint.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from airfield.api.environment import KeyStatus
+from airfield.environment.outcome import Done, Outcome, Stall, Wait
+from airfield.environment.reasons import Reason
+from airfield.environment.resolve import Effective
+
+
+class Key(StrEnum):
+    """The generated Secrets, by their role. The Secret of `fernet` in environment `demo` is called `demo-fernet`."""
+
+    FERNET = "fernet"
+    API = "api"
+    JWT = "jwt"
+    ADMIN = "admin"
+    DATABASE = "database"
+
+    def secret(self, environment: str) -> str:
+        return f"{environment}-{self.value}"
+
+
+FIELDS: Final[Mapping[Key, tuple[str, ...]]] = {
+    Key.FERNET: ("fernet-key",),
+    Key.API: ("secret-key",),
+    Key.JWT: ("private.pem", "jwks.json"),
+    Key.ADMIN: ("username", "password"),
+    Key.DATABASE: ("uri", "host", "port", "database", "username", "password"),
+}
+
+IRREPLACEABLE: Final = frozenset({Key.FERNET})
+"""Without the Fernet key every stored connection and variable is unreadable: a new one is no substitute."""
+
+
+def fingerprint(data: Mapping[str, str]) -> str:
+    """First 16 hex digits of a SHA-256 over the base64 content of a Secret: tells a change, reveals nothing."""
+    text = "\n".join(f"{key}={data[key]}" for key in sorted(data))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFact:
+    """What is known of an existing Secret."""
+
+    name: str
+    fingerprint: str
+    fields: frozenset[str]
+    problem: str | None = None
+    """Why the content cannot be used, for generated Secrets that somebody else made or changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A Secret that a user's field points to, and the fields that it must have (one of several sets)."""
+
+    field: str
+    secret: str
+    needs: tuple[tuple[str, ...], ...]
+
+
+def references(effective: Effective) -> Iterator[Reference]:
+    """Every Secret that the specification refers to and that somebody else makes."""
+    for bundle in effective.bundles:
+        if bundle.git is not None and bundle.git.credentials_secret is not None:
+            yield Reference(
+                f"dags.bundles[{bundle.name}].git.credentialsSecret",
+                bundle.git.credentials_secret.name,
+                (("password",), ("ssh-privatekey",)),
+            )
+    for variable in effective.settings.env or ():
+        if variable.secret_key_ref is not None:
+            reference = variable.secret_key_ref
+            yield Reference(f"env[{variable.name}].secretKeyRef", reference.name, ((reference.key,),))
+    database = effective.settings.database
+    if database is not None and database.external is not None:
+        yield Reference(
+            "database.external.secret", database.external.secret.name, (("host", "database", "username", "password"),)
+        )
+
+
+def missing_keys(
+    effective: Effective, facts: Mapping[str, SecretFact], known: Sequence[KeyStatus], *, accept_loss: bool
+) -> tuple[Key, ...] | Stall:
+    """The generated Secrets to create now; or a stall when one is gone that nothing can replace."""
+    absent = [key for key in Key if key.secret(effective.name) not in facts]
+    if effective.database_mode == "external" and Key.DATABASE in absent:
+        absent.remove(Key.DATABASE)
+    once_there = {key.name for key in known}
+    for key in absent:
+        if key in IRREPLACEABLE and key.value in once_there and not accept_loss:
+            secret = key.secret(effective.name)
+            return Stall(
+                Reason.KEY_LOST,
+                f"Secret {secret!r} was deleted: connections and variables encrypted with it cannot be read without it."
+                f" Restore it from a backup; if that is impossible, `kubectl annotate afenv {effective.name}"
+                f" airfield.dev/accept-key-loss=true` makes a new one and gives up what the old one encrypted",
+            )
+    return tuple(absent)
+
+
+def check_secrets(effective: Effective, facts: Mapping[str, SecretFact]) -> Outcome:
+    """Whether every Secret that the environment reads is there and can be used."""
+    for key in Key:
+        fact = facts.get(key.secret(effective.name))
+        if fact is not None and fact.problem is not None:
+            return Stall(
+                Reason.SECRET_INVALID,
+                f"Secret {fact.name!r}: {fact.problem}. Correct it, or delete it if nothing depends on it",
+                after=15,
+            )
+    for reference in references(effective):
+        fact = facts.get(reference.secret)
+        where = f"{reference.field}: Secret {reference.secret!r}"
+        if fact is None:
+            return Wait(
+                Reason.SECRET_NOT_FOUND,
+                f"{where} does not exist in namespace {effective.namespace!r}; create it",
+                after=5,
+            )
+        if not any(fact.fields.issuperset(needed) for needed in reference.needs):
+            wanted = " or ".join(", ".join(needed) for needed in reference.needs)
+            return Wait(Reason.SECRET_NOT_FOUND, f"{where} lacks the key {wanted}; add it", after=5)
+    return Done()

@@ -1,0 +1,83 @@
+"""The status of an environment, computed from what one reconcile came to. Pure; the only place that makes conditions."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from airfield.api.conditions import TRANSIENT, Condition, ConditionType, carry_transitions
+from airfield.api.environment import AirflowEnvironmentStatus
+from airfield.environment.outcome import Done, Outcome, Stall, Wait
+from airfield.environment.reasons import Reason
+
+PHASES: Final = (
+    ConditionType.RESOLVED,
+    ConditionType.KEYS_READY,
+    ConditionType.RENDERED,
+    ConditionType.DATABASE_READY,
+    ConditionType.APPLIED,
+    ConditionType.HEALTHY,
+)
+"""In the order in which a reconcile goes through them; each needs the ones before."""
+
+Status = Literal["True", "False", "Unknown"]
+MESSAGE_LIMIT: Final = 2048
+
+
+def conditions(
+    previous: AirflowEnvironmentStatus,
+    outcomes: Mapping[ConditionType, Outcome],
+    *,
+    generation: int,
+    now: datetime,
+    paused: bool = False,
+    deleting: bool = False,
+) -> tuple[Condition, ...]:
+    """The conditions after a reconcile that got as far as `outcomes`; phases that it did not reach stay as they were."""
+    stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def condition(kind: ConditionType, status: Status, reason: Reason, message: str) -> Condition:
+        return Condition(
+            type=kind.value,
+            status=status,
+            observed_generation=generation,
+            last_transition_time=stamp,
+            reason=reason.value,
+            message=message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 1]}…",
+        )
+
+    kept = {c.type: c for c in previous.conditions if c.type not in {t.value for t in TRANSIENT}}
+    for kind in PHASES:
+        outcome = outcomes.get(kind)
+        if isinstance(outcome, Done):
+            kept[kind] = condition(kind, "True", Reason.SUCCEEDED, outcome.message)
+        elif outcome is not None:
+            kept[kind] = condition(kind, "False", outcome.reason, outcome.message)
+        elif kind not in kept:
+            kept[kind] = condition(kind, "Unknown", Reason.WAITING, "waits for the phases before it")
+    blocked = next((outcomes[kind] for kind in PHASES if isinstance(outcomes.get(kind), Wait | Stall)), None)
+    if deleting:
+        message = blocked.message if isinstance(blocked, Wait | Stall) else "being deleted"
+        kept[ConditionType.READY] = condition(ConditionType.READY, "False", Reason.DELETING, message)
+        kept[ConditionType.RECONCILING] = condition(ConditionType.RECONCILING, "True", Reason.DELETING, message)
+    elif isinstance(blocked, Wait | Stall):
+        kind = ConditionType.STALLED if isinstance(blocked, Stall) else ConditionType.RECONCILING
+        kept[ConditionType.READY] = condition(ConditionType.READY, "False", blocked.reason, blocked.message)
+        kept[kind] = condition(kind, "True", blocked.reason, blocked.message)
+    elif all(isinstance(outcomes.get(kind), Done) for kind in PHASES):
+        kept[ConditionType.READY] = condition(ConditionType.READY, "True", Reason.SUCCEEDED, "serving")
+    elif ConditionType.READY not in kept:
+        kept[ConditionType.READY] = condition(ConditionType.READY, "Unknown", Reason.WAITING, "not looked at yet")
+    if paused:
+        kept[ConditionType.PAUSED] = condition(
+            ConditionType.PAUSED,
+            "True",
+            Reason.PAUSED,
+            "the annotation airfield.dev/paused stops every change; remove it to go on",
+        )
+    return carry_transitions(previous.conditions, tuple(kept.values()))
+
+
+def next_look(outcomes: Mapping[ConditionType, Outcome], *, when_ready: float) -> float:
+    """Seconds until the environment is looked at again without anything having happened."""
+    waits = [outcome.after for outcome in outcomes.values() if isinstance(outcome, Wait | Stall)]
+    return min(waits, default=when_ready)

@@ -1,0 +1,169 @@
+"""The values of the environment chart, made by a Jinja2 template from the resolved specification. Pure.
+
+The sandbox has no loader and no access to attributes that start with an underscore; undefined names are errors; and every
+expression is written as JSON, so that no string of a tenant ever becomes YAML structure.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, Final
+
+import yaml
+from jinja2 import StrictUndefined, TemplateError, Undefined
+from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import Markup
+
+from airfield.api.dags import DagBundle
+from airfield.environment.resolve import Effective
+from airfield.environment.secrets import Key
+
+LARGEST: Final = 512 * 1024
+"""Longest text in characters that a values template may produce."""
+
+BUNDLED_TEMPLATE: Final = files("airfield.environment").joinpath("values.yaml.j2").read_text(encoding="utf-8")
+
+
+class ValuesError(Exception):
+    """The values template failed; the message names the line and what is wrong with it."""
+
+
+def as_json(value: object) -> str:
+    """`value` as JSON that every YAML parser reads back unchanged: what YAML forbids in a text is escaped."""
+    if isinstance(value, Undefined):
+        return str(value)  # StrictUndefined raises, naming the variable
+    if isinstance(value, Markup):
+        return value  # the work of `| tojson`
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return "".join(
+        character if character == " " or character.isprintable() else _escaped(character) for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+_JINJA = SandboxedEnvironment(undefined=StrictUndefined, finalize=as_json, autoescape=False)
+
+
+def schema_revision(version: str, image: str) -> str:
+    """Names a database schema: the Airflow image is what defines it."""
+    return hashlib.sha256(f"{version}\n{image}".encode()).hexdigest()[:10]
+
+
+def revision(effective: Effective) -> str:
+    """Names the database schema that an environment needs."""
+    return schema_revision(effective.version, effective.image)
+
+
+def database_host(effective: Effective) -> tuple[str, int]:
+    """Where the environment's own PostgreSQL, or the class's server, answers."""
+    if effective.server is not None:
+        return effective.server.host, effective.server.port
+    return f"{effective.name}-db.{effective.namespace}.svc", 5432
+
+
+def connection_secret(environment: str, bundle: str) -> str:
+    """The Secret that holds the Airflow connection of a git bundle, made from the user's credentials."""
+    return f"{environment}-git-{bundle}"
+
+
+def context(
+    effective: Effective,
+    digests: Mapping[str, str],
+    *,
+    operator_namespace: str,
+    external_host: str = "",
+    external_port: int = 5432,
+) -> dict[str, Any]:
+    """What a values template can use. `digests` has a fingerprint for each Secret that the environment reads."""
+    settings = effective.settings.to_json()
+    image = settings.get("image", {})
+    embedded = settings["database"].get("embedded") or {}
+    host, port = database_host(effective)
+    return {
+        "environment": {
+            "name": effective.name,
+            "namespace": effective.namespace,
+            "tenant": effective.tenant,
+            "className": effective.class_name,
+            "stage": effective.stage.value,
+            "labels": dict(effective.labels),
+            "version": effective.version,
+            "image": effective.image,
+            "pullSecrets": [secret["name"] for secret in image.get("pullSecrets", [])],
+            "executor": effective.executor.value,
+            "config": settings.get("config", {}),
+            "env": [*map(_variable, settings.get("env", [])), *_ssl(effective)],
+            "bundles": [_bundle(effective.name, bundle) for bundle in effective.bundles],
+            "components": settings["components"],
+            "logs": settings["logs"]["persistentVolume"],
+        },
+        "database": {
+            "mode": effective.database_mode,
+            "host": external_host if effective.database_mode == "external" else host,
+            "port": external_port if effective.database_mode == "external" else port,
+            "image": effective.postgres_image,
+            "size": embedded.get("size", "5Gi"),
+            "storageClassName": embedded.get("storageClassName", ""),
+            "resources": embedded.get("resources", {}),
+        },
+        "secrets": {key.value: key.secret(effective.name) for key in Key if key is not Key.ADMIN},
+        "digests": dict(digests),
+        "revision": revision(effective),
+        "operator": {"namespace": operator_namespace},
+    }
+
+
+def render_values(template: str | None, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a values template (None: the bundled one). ValuesError when it fails or does not yield a mapping."""
+    try:
+        text = _JINJA.from_string(template or BUNDLED_TEMPLATE).render(variables)
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        raise ValuesError(f"spec.valuesTemplate{f', line {line}' if line else ''}: {error.message or error}") from None
+    except Exception as error:  # noqa: BLE001 - a template can raise anything; none of it may reach another environment
+        raise ValuesError(f"spec.valuesTemplate: {type(error).__name__}: {error}") from None
+    if len(text) > LARGEST:
+        raise ValuesError(f"spec.valuesTemplate: yields {len(text)} characters, at most {LARGEST} are allowed")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValuesError(f"spec.valuesTemplate: yields invalid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValuesError(f"spec.valuesTemplate: must yield a mapping of chart values, not {type(values).__name__}")
+    return values
+
+
+def _variable(variable: Mapping[str, Any]) -> dict[str, Any]:
+    if "secretKeyRef" in variable:
+        return {"name": variable["name"], "secret": variable["secretKeyRef"]}
+    return {"name": variable["name"], "value": variable["value"]}
+
+
+def _ssl(effective: Effective) -> list[dict[str, str]]:
+    """libpq and asyncpg both read PGSSLMODE, while each spells the option in a URL differently."""
+    if effective.server is None:
+        return []
+    return [{"name": "PGSSLMODE", "value": effective.server.ssl_mode.value}]
+
+
+def _bundle(environment: str, bundle: DagBundle) -> dict[str, Any]:
+    if bundle.image is not None:
+        return {"name": bundle.name, "local": {"path": bundle.image.path, "refreshIntervalSeconds": 60}}
+    git = bundle.git
+    if git is None:
+        raise ValueError(f"bundle {bundle.name!r} has no source")  # resolve refuses it
+    return {
+        "name": bundle.name,
+        "git": {
+            "url": git.url,
+            "ref": git.ref,
+            "subdir": git.subdir or "",
+            "refreshIntervalSeconds": git.refresh_interval_seconds or 60,
+            "connectionSecret": connection_secret(environment, bundle.name) if git.credentials_secret else "",
+        },
+    }

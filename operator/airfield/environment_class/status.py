@@ -1,0 +1,45 @@
+"""The status of a class. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from airfield.api.conditions import Condition, ConditionType, carry_transitions
+from airfield.api.environment_class import AirflowEnvironmentClass, AirflowEnvironmentClassStatus, TemplateStatus
+from airfield.environment_class.templates import Wanted
+
+
+def class_status(
+    blueprint: AirflowEnvironmentClass,
+    templates: Sequence[Wanted],
+    problems: Mapping[Wanted, str],
+    environments: int,
+    now: datetime,
+) -> AirflowEnvironmentClassStatus:
+    """`templates`: all that the class should have; `problems`: why some are not ready, "" while they are being made."""
+    errors = sorted({problem for problem in problems.values() if problem})
+    building = len(problems) - len([problem for problem in problems.values() if problem])
+    generation = blueprint.metadata.generation
+    message = "; ".join(errors) or (f"{building} database templates are being made" if building else "")
+    ready = Condition(
+        type=ConditionType.READY.value,
+        status="False" if errors else "True",
+        observed_generation=generation,
+        last_transition_time=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        reason="TemplateFailed" if errors else "Succeeded",
+        message=message[:4096],
+    )
+    previous = blueprint.status.conditions if blueprint.status else ()
+    return AirflowEnvironmentClassStatus(
+        observed_generation=generation,
+        conditions=carry_transitions(previous, (ready,)),
+        environments=environments,
+        templates=tuple(
+            TemplateStatus(
+                server=template.server.name,
+                version=template.entry.version,
+                revision=template.revision,
+                ready=template not in problems,
+            )
+            for template in templates
+        ),
+    )

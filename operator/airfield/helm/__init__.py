@@ -1,0 +1,1 @@
+"""Adapter to Helm: renders a chart to plain dicts."""

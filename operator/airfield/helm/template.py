@@ -1,0 +1,199 @@
+"""`helm template` in a subprocess: a chart and values in, plain objects out; no network, no cluster, no state."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+import zlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from airfield.helm.chart import ChartDigests
+from airfield.helm.manifests import HelmError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+MAX_OUTPUT = 8 * 2**20
+"""Bytes of rendered YAML; the official chart's are 100,000."""
+
+MAX_CACHED = 64 * 2**20
+"""Bytes of compressed results that are kept: about 6,000 renders of the official chart's size."""
+
+Objects = list[dict[str, Any]]
+
+
+class Helm:
+    """Renders charts, a bounded number at a time, and remembers results."""
+
+    def __init__(
+        self,
+        binary: str,
+        *,
+        timeout: float = 60,
+        concurrency: int | None = None,
+        on_render: Callable[[str], None] | None = None,
+    ) -> None:
+        """Use the helm at `binary` (a path, or a name in PATH).
+
+        Args:
+            binary: Helm 4.
+            timeout: seconds that one run of it may take.
+            concurrency: runs at a time; by default the number of cores.
+            on_render: told the outcome of every call of `template`: ok, error or cached.
+        """
+        self._binary = binary
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(concurrency or os.cpu_count() or 1)
+        self._on_render = on_render or (lambda _: None)
+        self._digests = ChartDigests()
+        self._cache: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
+        self._cached_bytes = 0
+        self._version = ""
+
+    async def version(self) -> str:
+        """Helm's version, as `v4.3.1`.
+
+        Raises:
+            HelmError: when the binary is missing or does not run.
+        """
+        if not self._version:
+            self._version = (await self._run(["version", "--template", "{{.Version}}"], b"")).decode().strip()
+        return self._version
+
+    async def template(
+        self, chart: Path, *, release: str, namespace: str, values: Mapping[str, Any], kube_version: str
+    ) -> Objects:
+        """The objects that the chart renders to, the caller's to change.
+
+        Raises:
+            HelmError: the chart fails, the values break its schema, it has hooks or duplicates, or it takes too long.
+        """
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        digest = await asyncio.to_thread(self._digests.of, chart)
+        key = (digest, text, release, namespace, await self.version(), kube_version)
+        packed = self._cache.get(key)
+        if packed is not None:
+            self._cache.move_to_end(key)
+            self._on_render("cached")
+            objects: Objects = json.loads(zlib.decompress(packed))
+            return objects
+        try:
+            # Hooks are rendered so that `parse` can refuse them by name, rather than silently left out; only tests are.
+            arguments = [
+                "template",
+                release,
+                os.path.abspath(chart),
+                "--namespace",
+                namespace,
+                "--kube-version",
+                kube_version,
+            ]
+            output = await self._run([*arguments, "--skip-tests", "--values", "-"], text.encode())
+            objects = await asyncio.to_thread(parse, output)
+        except HelmError:
+            self._on_render("error")
+            raise
+        self._on_render("ok")
+        self._remember(key, zlib.compress(json.dumps(objects, separators=(",", ":")).encode(), 1))
+        return objects
+
+    def _remember(self, key: tuple[str, ...], packed: bytes) -> None:
+        self._cache[key] = packed
+        self._cached_bytes += len(packed)
+        while self._cached_bytes > MAX_CACHED:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= len(oldest)
+
+    async def _run(self, arguments: list[str], stdin: bytes) -> bytes:
+        """Helm's stdout. Values go through stdin: they never touch a disk."""
+        async with self._slots:
+            home = await asyncio.to_thread(tempfile.mkdtemp, prefix="airfield-helm-")
+            try:
+                return await self._run_in(home, arguments, stdin)
+            finally:
+                # Not in a thread: the task may be being cancelled, and there is hardly anything to remove.
+                shutil.rmtree(home, ignore_errors=True)
+
+    async def _run_in(self, home: str, arguments: list[str], stdin: bytes) -> bytes:
+        # Nothing of our environment: no plugins, no repositories, no kubeconfig, no proxies.
+        environment = {f"HELM_{name}_HOME": f"{home}/{name.lower()}" for name in ("CACHE", "CONFIG", "DATA")}
+        environment |= {"HOME": home, "PATH": os.environ.get("PATH", os.defpath), "KUBECONFIG": os.devnull}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                self._binary,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=home,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HelmError(f"cannot run {self._binary}: {error.strerror or error}") from error
+        try:
+            async with asyncio.timeout(self._timeout):
+                output, errors = await _communicate(process, stdin)
+                code = await process.wait()
+        except TimeoutError:
+            raise HelmError(f"helm {arguments[0]} took longer than {self._timeout:g} s") from None
+        finally:
+            await _kill(process)
+        if code != 0:
+            raise HelmError(useful(errors.decode(errors="replace"), home) or f"helm ended with exit code {code}")
+        return output
+
+
+async def _communicate(process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
+    """Feed and read a process, but not more than MAX_OUTPUT."""
+    assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - for the type checker
+
+    async def feed(pipe: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):  # it has failed before reading them
+            pipe.write(stdin)
+            await pipe.drain()
+        pipe.close()
+
+    async def read(pipe: asyncio.StreamReader) -> bytes:
+        chunks, size = [], 0
+        while chunk := await pipe.read(2**16):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_OUTPUT:
+                raise HelmError(f"the chart renders to more than {MAX_OUTPUT >> 20} MiB")
+        return b"".join(chunks)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(feed(process.stdin))
+            output = group.create_task(read(process.stdout))
+            errors = group.create_task(read(process.stderr))
+    except* HelmError as failures:
+        raise failures.exceptions[0] from None
+    return output.result(), errors.result()
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End the process and whatever it started, and reap it, even while being cancelled."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
+
+
+def useful(stderr: str, home: str = "") -> str:
+    """What of helm's stderr helps a person: no log lines and warnings, no stack of wrappers, no paths of ours."""
+    lines = []
+    for line in stderr.replace(home, "").splitlines() if home else stderr.splitlines():
+        text = line.strip()
+        if not text or text.startswith(("level=", "time=", "WARNING:", "Use --debug")):
+            continue
+        lines.append(text.removeprefix("Error: "))
+    return "\n".join(lines)

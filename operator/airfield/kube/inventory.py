@@ -1,0 +1,188 @@
+"""What the cluster looked like at the last watch event: the children of every environment, in memory.
+
+Pure: no I/O. It is a cache that may be lost at any time; `replace` from a relist repairs it, and all that a gap costs
+is a server-side apply that changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airfield.kube.kinds import Ref
+from airfield.kube.state import ChildState, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Child", "ChildState", "Inventory", "Key", "digest", "owned_digest", "state_of"]
+
+MANAGER = "airfield"
+ENVIRONMENT_LABEL = "airfield.dev/environment"
+
+TOMBSTONES = 4096
+"""Deletions remembered: many more than can happen while the answer to one request is under way."""
+
+Key = tuple[str, str]
+"""Namespace and name of an environment."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """One object of an environment, boiled down to what decisions need."""
+
+    ref: Ref
+    uid: str
+    owned: str
+    labels: Mapping[str, str]
+    state: ChildState
+    deleting: bool
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A child and the version it was seen at."""
+
+    child: Child
+    version: int | None
+
+
+def _version(obj: Mapping[str, Any]) -> int | None:
+    """An object's resourceVersion. They are comparable numbers since Kubernetes 1.35; None where they are not."""
+    text = obj["metadata"].get("resourceVersion", "")
+    return int(text) if text.isdecimal() else None
+
+
+def _older(a: int | None, b: int | None) -> bool:
+    """Whether version `a` is known to come before version `b`."""
+    return a is not None and b is not None and a < b
+
+
+def digest(document: Any) -> str:
+    """A short digest of a JSON document that does not depend on the order of keys."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def owned_digest(obj: Mapping[str, Any]) -> str:
+    """Digest of the set of fields that the API server says we own by apply; "" when it says nothing of us.
+
+    A foreign write that changes or removes one of our values takes that field out of our set, so the digest changes.
+    Writes to status, to fields that we never set, or of equal values leave it as it is.
+    """
+    for entry in obj["metadata"].get("managedFields") or ():
+        if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return digest(entry.get("fieldsV1"))
+    return ""
+
+
+def child_of(obj: Mapping[str, Any]) -> Child:
+    """Boil a live object down."""
+    metadata = obj["metadata"]
+    return Child(
+        ref=Ref.of(obj),
+        uid=metadata.get("uid", ""),
+        owned=owned_digest(obj),
+        labels=metadata.get("labels") or {},
+        state=state_of(obj),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def key_of(obj: Mapping[str, Any]) -> Key | None:
+    """The environment that an object says it belongs to."""
+    metadata = obj["metadata"]
+    name = (metadata.get("labels") or {}).get(ENVIRONMENT_LABEL)
+    return (metadata.get("namespace", ""), name) if name else None
+
+
+class Inventory:
+    """Children by environment, and what was last applied to each of them.
+
+    Watch events and the answers to our own writes arrive in any order; an older view never replaces a newer one.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, dict[Ref, _Seen]] = {}
+        self._applied: dict[Key, dict[Ref, tuple[str, str]]] = {}
+        self._home: dict[Ref, Key] = {}
+        self._deleted: dict[str, int | None] = {}  # uid → version of the deletion; the latest TOMBSTONES of them
+
+    def observe(self, obj: Mapping[str, Any]) -> Key | None:
+        """Take in an object from a watch event or an answer; the environment it belongs to, or did until now."""
+        ref, key, version = Ref.of(obj), key_of(obj), _version(obj)
+        home = self._home.get(ref)
+        deletion = self._deleted.get(obj["metadata"].get("uid", ""))
+        if _older(version, deletion) or (home is not None and _older(version, self._seen[home][ref].version)):
+            return home or key
+        if home is not None and home != key:
+            self._remove(home, ref)
+        if key is not None:
+            self._seen.setdefault(key, {})[ref] = _Seen(child_of(obj), version)
+            self._home[ref] = key
+        return key or home
+
+    def forget(self, obj: Mapping[str, Any]) -> Key | None:
+        """Take in a DELETED event; the environment that the object belonged to, if any."""
+        ref, version = Ref.of(obj), _version(obj)
+        # The answer to an apply may be handled after the event of a later deletion; it must not bring the object back.
+        self._deleted[obj["metadata"].get("uid", "")] = version
+        if len(self._deleted) > TOMBSTONES:
+            del self._deleted[next(iter(self._deleted))]
+        home = self._home.get(ref)
+        if home is not None and not _older(version, self._seen[home][ref].version):
+            self._remove(home, ref)
+        return home or key_of(obj)
+
+    def gone(self, ref: Ref) -> None:
+        """Take in the news that an object of that name does not exist any more."""
+        home = self._home.get(ref)
+        if home is not None:
+            self._remove(home, ref)
+
+    def replace(self, environment_key: Key, objs: Iterable[Mapping[str, Any]]) -> None:
+        """Take in a complete list of an environment's children: whatever is not in it is gone."""
+        current = {Ref.of(obj): obj for obj in objs}
+        for ref in self._seen.get(environment_key, {}).keys() - current.keys():
+            self._remove(environment_key, ref)
+        for obj in current.values():
+            self.observe(obj)
+
+    def children(self, key: Key) -> dict[Ref, Child]:
+        """The children of an environment, as last seen."""
+        return {ref: seen.child for ref, seen in self._seen.get(key, {}).items()}
+
+    def keys(self) -> set[Key]:
+        """All environments that have children."""
+        return set(self._seen)
+
+    def applied(self, key: Key, ref: Ref) -> tuple[str, str] | None:
+        """Hash of the manifest last applied, and digest of what we owned right after; None when unknown."""
+        return self._applied.get(key, {}).get(ref)
+
+    def record_applied(self, key: Key, live_obj: Mapping[str, Any], desired_hash: str) -> None:
+        """Remember an apply: the object that the API server answered with, and `digest` of the manifest sent."""
+        if self.observe(live_obj) != key:
+            return
+        self._applied.setdefault(key, {})[Ref.of(live_obj)] = (desired_hash, owned_digest(live_obj))
+
+    def needs_apply(self, key: Key, manifest: Mapping[str, Any]) -> bool:
+        """Whether the object is missing, wanted differently, touched by someone else, or of unknown history."""
+        ref = Ref.of(manifest)
+        seen = self._seen.get(key, {}).get(ref)
+        return seen is None or self.applied(key, ref) != (digest(manifest), seen.child.owned)
+
+    def drop(self, key: Key) -> None:
+        """Forget an environment."""
+        for ref in self._seen.pop(key, {}):
+            del self._home[ref]
+        self._applied.pop(key, None)
+
+    def _remove(self, key: Key, ref: Ref) -> None:
+        del self._home[ref]
+        del self._seen[key][ref]
+        self._applied.get(key, {}).pop(ref, None)
+        if not self._seen[key]:
+            self.drop(key)

@@ -1,0 +1,58 @@
+"""Our own resources as last seen by the watches: environments, tenants, classes. In memory, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Key = tuple[str, str]
+Object = dict[str, Any]
+
+
+@dataclass
+class Resources:
+    """The latest body of every resource. Environments go by (namespace, name), the others by name."""
+
+    environments: dict[Key, Object] = field(default_factory=dict)
+    tenants: dict[str, Object] = field(default_factory=dict)
+    classes: dict[str, Object] = field(default_factory=dict)
+
+    def observe_environment(self, body: Object) -> None:
+        """Take in a newer body of an environment; an older one than is known is dropped."""
+        metadata = body["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        known = self.environments.get(key)
+        if known is None or not _older(metadata, known["metadata"]):
+            self.environments[key] = body
+
+    def claims(self, namespace: str) -> list[Object]:
+        """The tenants that list the namespace, by name."""
+        return [
+            tenant
+            for _, tenant in sorted(self.tenants.items())
+            if namespace in namespaces_of(tenant) and "deletionTimestamp" not in tenant["metadata"]
+        ]
+
+    def of_class(self, name: str) -> set[Key]:
+        """The environments that are built from a class."""
+        return {key for key, obj in self.environments.items() if obj.get("spec", {}).get("className") == name}
+
+    def in_namespaces(self, namespaces: set[str]) -> set[Key]:
+        """The environments in any of the namespaces."""
+        return {key for key in self.environments if key[0] in namespaces}
+
+
+def namespaces_of(tenant: Mapping[str, Any]) -> set[str]:
+    """The namespaces that a tenant lists."""
+    return {entry.get("name", "") for entry in tenant.get("spec", {}).get("namespaces") or ()}
+
+
+def _older(metadata: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether an object's version comes before a known one. Resource versions are comparable since Kubernetes 1.35."""
+    ours, theirs = metadata.get("resourceVersion", ""), known.get("resourceVersion", "")
+    return (
+        metadata.get("uid") == known.get("uid") and ours.isdecimal() and theirs.isdecimal() and int(ours) < int(theirs)
+    )

@@ -1,0 +1,71 @@
+"""Connections to PostgreSQL, each bounded in time and independent of what the database's owner configured."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from airfield.postgres.errors import DatabaseError, translated
+
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 30
+SESSION_SECONDS = 120
+OLDEST_SERVER = 15
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to log in, and as whom. `sslmode` is libpq's."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    sslmode: str = "prefer"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}, database {self.database}, role {self.user}"
+
+
+@asynccontextmanager
+async def connect(address: Address, doing: str) -> AsyncIterator[Connection]:
+    """An autocommit connection; errors inside the block become DatabaseError, told as "`doing` on `address`: …".
+
+    The settings travel in the start-up packet because that beats `ALTER DATABASE … SET` and `ALTER ROLE … SET`:
+    the owner of a database must not choose the search path of somebody mightier who visits it.
+    """
+    with translated(str(address), doing):
+        async with (
+            asyncio.timeout(SESSION_SECONDS),
+            await psycopg.AsyncConnection.connect(
+                host=address.host,
+                port=address.port,
+                user=address.user,
+                password=address.password,
+                dbname=address.database,
+                sslmode=address.sslmode,
+                connect_timeout=CONNECT_SECONDS,
+                options=f"-c statement_timeout={STATEMENT_SECONDS}s -c search_path=pg_catalog,pg_temp",
+                tcp_user_timeout=STATEMENT_SECONDS * 1000,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+                application_name="airfield",
+                client_encoding="utf8",
+                autocommit=True,
+                prepare_threshold=None,
+            ) as connection,
+        ):
+            if connection.info.server_version < OLDEST_SERVER * 10000:
+                raise DatabaseError(
+                    "Refused",
+                    f"{doing} on {address}: the server is PostgreSQL {connection.info.server_version // 10000};"
+                    f" use {OLDEST_SERVER} or newer",
+                )
+            yield connection

@@ -1,0 +1,1 @@
+"""Machinery that knows neither Airflow nor Kubernetes: work queue, metrics, logs."""

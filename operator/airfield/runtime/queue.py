@@ -1,0 +1,165 @@
+"""A work queue of keys: level-triggered, deduplicating, one worker per key, with back-off per key."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+K = TypeVar("K")
+
+log = logging.getLogger(__name__)
+
+BACKOFF_FIRST = 0.5
+BACKOFF_MAX = 300.0
+"""Seconds until a failed key is tried again: doubling from the first to the most, with up to 25 % of jitter on top."""
+
+
+class WorkQueue(Generic[K]):
+    """Keys that want a run of the handler, first come, first served.
+
+    A key waits at most once and is never handled twice at the same time; adding it while it is being handled makes it
+    run again afterwards. So a handler that looks at the world as it is misses nothing. All methods belong to the event
+    loop's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`clock` gives the time in seconds from which ages are reckoned, `jitter` a number from 0 to 1."""
+        self._clock = clock
+        self._jitter = jitter
+        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._waiting: dict[K, float] = {}  # since when: keys in _ready, and running ones that run again
+        self._running: dict[K, float] = {}  # since when
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+        self._workers: dict[asyncio.Task[None], bool] = {}  # whether it is handling a key
+        self._stopping = False
+
+    def add(self, key: K) -> None:
+        """Have a key handled as soon as a worker is free; at once even if it backs off from a failure."""
+        if key not in self._waiting:
+            self._waiting[key] = self._clock()
+            if key not in self._running:
+                self._ready.put_nowait(key)
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Have a key handled after some seconds. Of several such wishes for a key the earliest is kept."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        if self._stopping:
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        pending = self._timers.get(key)
+        if pending is not None:
+            if pending.when() <= due:
+                return
+            pending.cancel()
+        self._timers[key] = loop.call_at(due, self._fire, key)
+
+    def forget(self, key: K) -> None:
+        """Have the next failure of a key count as its first."""
+        self._failures.pop(key, None)
+
+    async def run(self, handler: Callable[[K], Awaitable[float | None]], workers: int) -> None:
+        """Handle keys until `stop`, or until cancelled, which cancels the handlers too.
+
+        The handler returns the seconds after which it wants to see the key again, or None. When it raises, the key is
+        tried again later, and the error is logged.
+        """
+        if self._stopping:
+            return
+        if self._workers:
+            raise RuntimeError("a WorkQueue runs once")
+        for number in range(workers):
+            self._workers[asyncio.create_task(self._work(handler), name=f"worker-{number}")] = False
+        try:
+            await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            self._stopping = True
+            await self._end(self._workers)
+        for worker in self._workers:
+            if not worker.cancelled():
+                worker.result()
+
+    async def stop(self, grace: float = 30.0) -> None:
+        """Start nothing more, give running handlers `grace` seconds to finish, then cancel them."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await self._end([worker for worker, busy in self._workers.items() if not busy])
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=grace)
+        await self._end(self._workers)
+
+    @property
+    def depth(self) -> int:
+        """Number of keys that wait for a worker, or to be run again."""
+        return len(self._waiting)
+
+    @property
+    def oldest_age(self) -> float:
+        """Seconds that the key that waits longest has waited; 0 when none does."""
+        return self._clock() - min(self._waiting.values(), default=self._clock())
+
+    @property
+    def in_flight(self) -> Mapping[K, float]:
+        """Keys that are being handled, and for how many seconds already."""
+        now = self._clock()
+        return {key: now - since for key, since in self._running.items()}
+
+    def _fire(self, key: K) -> None:
+        del self._timers[key]
+        self.add(key)
+
+    async def _work(self, handler: Callable[[K], Awaitable[float | None]]) -> None:
+        me = asyncio.current_task()
+        assert me is not None  # noqa: S101 - for the type checker
+        while not self._stopping:
+            key = await self._ready.get()
+            del self._waiting[key]
+            self._running[key] = self._clock()
+            self._workers[me] = True
+            try:
+                delay = await handler(key)
+            except Exception as error:  # noqa: BLE001 - one broken key must not stop the others
+                self._back_off(key, error)
+            except asyncio.CancelledError as error:
+                if me.cancelling():
+                    raise
+                self._back_off(key, error)  # not ours: something that the handler awaited was cancelled
+            else:
+                self._failures.pop(key, None)
+                if delay is not None:
+                    self.add_after(key, delay)
+            finally:
+                self._workers[me] = False
+                del self._running[key]
+                if key in self._waiting:
+                    self._ready.put_nowait(key)
+
+    def _back_off(self, key: K, error: BaseException) -> None:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = min(BACKOFF_FIRST * 2 ** min(failures, 32), BACKOFF_MAX) * (1 + self._jitter() / 4)
+        log.error("%s failed (%d in a row), next try in %.1f s", key, failures + 1, delay, exc_info=error)
+        self.add_after(key, delay)
+
+    @staticmethod
+    async def _end(workers: Collection[asyncio.Task[None]]) -> None:
+        for worker in workers:
+            worker.cancel()
+        if workers:
+            await asyncio.wait(workers)

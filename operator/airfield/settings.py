@@ -1,0 +1,61 @@
+"""The operator's configuration: environment variables, all optional."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator is told by whoever runs it. Every field has a variable `AIRFIELD_<NAME>`."""
+
+    namespace: str = "airfield-system"
+    """Where the operator keeps objects of its own: the Jobs that fill database templates."""
+    chart: Path = HERE / "charts" / "airflow"
+    """The chart of an environment."""
+    helm: str = "helm"
+    workers: int = 16
+    """Environments that are reconciled at a time."""
+    resync_seconds: float = 600.0
+    """How often everything is listed and looked at again, whatever the watches said."""
+    health_seconds: float = 60.0
+    """How often a healthy environment's heartbeats are read; a pod that turns unready is seen at once in any case."""
+    airflow_url: str = "http://{name}-api-server.{namespace}.svc:8080"
+    """Where an environment's API server answers, with {name} and {namespace}."""
+    metrics_port: int = 8080
+    """Port of /metrics and /healthz on all addresses; 0: none."""
+    log_level: str = "INFO"
+
+    @staticmethod
+    def from_environ(environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the variables. ValueError names the one that cannot be understood."""
+
+        def number(name: str, default: float) -> float:
+            text = environ.get(f"AIRFIELD_{name}")
+            try:
+                return default if text is None else float(text)
+            except ValueError:
+                raise ValueError(f"AIRFIELD_{name}={text!r} is not a number") from None
+
+        defaults = Settings()
+        return Settings(
+            namespace=environ.get("AIRFIELD_NAMESPACE", defaults.namespace),
+            chart=Path(environ.get("AIRFIELD_CHART", find_chart())),
+            helm=environ.get("AIRFIELD_HELM") or shutil.which("helm") or "helm",
+            workers=int(number("WORKERS", defaults.workers)),
+            resync_seconds=number("RESYNC_SECONDS", defaults.resync_seconds),
+            health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),
+            airflow_url=environ.get("AIRFIELD_AIRFLOW_URL", defaults.airflow_url),
+            metrics_port=int(number("METRICS_PORT", defaults.metrics_port)),
+            log_level=environ.get("AIRFIELD_LOG_LEVEL", defaults.log_level).upper(),
+        )
+
+
+def find_chart() -> Path:
+    """The bundled chart: beside the package in an image, at the top of the tree in a checkout."""
+    candidates = (HERE / "charts" / "airflow", *(parent / "charts" / "airflow" for parent in HERE.parents))
+    return next((path for path in candidates if (path / "Chart.yaml").is_file()), candidates[0])

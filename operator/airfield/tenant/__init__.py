@@ -1,0 +1,1 @@
+"""Tenants: for now, who claims which namespace, and how many environments that makes."""

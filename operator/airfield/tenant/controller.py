@@ -1,0 +1,46 @@
+"""The reconcile of one tenant: its status, so far."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from airfield.api import meta
+from airfield.api.tenant import AirflowTenant
+from airfield.kube.client import KubeClient
+from airfield.kube.kinds import Ref
+from airfield.kube.resources import Resources, namespaces_of
+from airfield.tenant.status import tenant_status
+
+
+class Controller:
+    """Says of each tenant whether its claims hold, and how many environments it has."""
+
+    def __init__(self, kube: KubeClient, resources: Resources, clock: Callable[[], datetime]) -> None:
+        self._kube, self._resources, self._clock = kube, resources, clock
+
+    async def reconcile(self, name: str) -> float | None:
+        """One pass; nothing to come back for, every change is an event."""
+        body = self._resources.tenants.get(name)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            return None
+        try:
+            tenant = AirflowTenant.model_validate(body)
+        except ValidationError:
+            return None  # made under other CRDs; its environments say so
+        namespaces = namespaces_of(body)
+        contested = {
+            namespace: others
+            for namespace in namespaces
+            if (
+                others := [
+                    c["metadata"]["name"] for c in self._resources.claims(namespace) if c["metadata"]["name"] != name
+                ]
+            )
+        }
+        status = tenant_status(tenant, contested, len(self._resources.in_namespaces(namespaces)), self._clock())
+        wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if wanted != body.get("status"):
+            live = await self._kube.apply_status(Ref(meta.API_VERSION, "AirflowTenant", "", name), wanted)
+            self._resources.tenants[name] = live
+        return None

@@ -1,0 +1,145 @@
+"""What a watch event means: which cache takes it in, and whose turn it is to be reconciled. Knows nothing of kopf."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airfield.api import meta
+from airfield.kube import kinds
+from airfield.kube.client import KubeClient
+from airfield.kube.inventory import Inventory, key_of
+from airfield.kube.kinds import Kind
+from airfield.kube.resources import Resources, namespaces_of
+from airfield.runtime.queue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+CHILD_KINDS: Final[tuple[Kind, ...]] = (
+    kinds.CONFIG_MAP,
+    kinds.SECRET,
+    kinds.SERVICE,
+    kinds.SERVICE_ACCOUNT,
+    kinds.PERSISTENT_VOLUME_CLAIM,
+    kinds.POD,
+    kinds.DEPLOYMENT,
+    kinds.STATEFUL_SET,
+    kinds.JOB,
+    kinds.ROLE,
+    kinds.ROLE_BINDING,
+    kinds.POD_DISRUPTION_BUDGET,
+    kinds.NETWORK_POLICY,
+)
+SELECTOR: Final = meta.LABEL_ENVIRONMENT
+
+Object = Mapping[str, Any]
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Watches:
+    """Feeds the caches and the queues."""
+
+    resources: Resources
+    inventory: Inventory
+    environments: WorkQueue[Key]
+    tenants: WorkQueue[str]
+    classes: WorkQueue[str]
+
+    def environment(self, obj: dict[str, Any], *, deleted: bool) -> None:
+        """An environment appeared, changed or went."""
+        metadata = obj["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        known = self.resources.environments.get(key)
+        if deleted:
+            self.resources.environments.pop(key, None)
+        else:
+            self.resources.observe_environment(obj)
+        if deleted or known is None or _asks(known) != _asks(obj):
+            self.environments.add(key)
+        if deleted or known is None:
+            for tenant in self.resources.claims(key[0]):
+                self.tenants.add(tenant["metadata"]["name"])
+            self.classes.add(obj.get("spec", {}).get("className", ""))
+
+    def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:
+        """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
+        name = obj["metadata"]["name"]
+        known = self.resources.tenants.get(name)
+        namespaces = namespaces_of(obj) | (namespaces_of(known) if known else set())
+        if deleted:
+            self.resources.tenants.pop(name, None)
+        else:
+            self.resources.tenants[name] = obj
+        if deleted or known is None or _asks(known) != _asks(obj):
+            for key in self.resources.in_namespaces(namespaces):
+                self.environments.add(key)
+            rivals = {
+                tenant["metadata"]["name"] for namespace in namespaces for tenant in self.resources.claims(namespace)
+            }
+            for rival in rivals | {name}:
+                self.tenants.add(rival)
+
+    def blueprint(self, obj: dict[str, Any], *, deleted: bool) -> None:
+        """A class appeared, changed or went: its environments look again."""
+        name = obj["metadata"]["name"]
+        known = self.resources.classes.get(name)
+        if deleted:
+            self.resources.classes.pop(name, None)
+        else:
+            self.resources.classes[name] = obj
+        if deleted or known is None or _asks(known) != _asks(obj):
+            for key in self.resources.of_class(name):
+                self.environments.add(key)
+            self.classes.add(name)
+
+    def child(self, obj: Object, *, deleted: bool) -> None:
+        """An object of an environment appeared, changed or went."""
+        before = self.inventory.children(key).get(_ref(obj)) if (key := key_of(obj)) else None
+        owner = self.inventory.forget(obj) if deleted else self.inventory.observe(obj)
+        if owner is None:
+            return
+        after = self.inventory.children(owner).get(_ref(obj))
+        if before != after:  # most events tell of nothing that a decision reads
+            self.environments.add(owner)
+
+    async def relist(self, kube: KubeClient) -> None:
+        """Read everything anew, and have everything looked at: what watches lost comes right."""
+        environments, tenants, classes, *children = await asyncio.gather(
+            kube.list(kinds.AIRFLOW_ENVIRONMENT),
+            kube.list(kinds.AIRFLOW_TENANT),
+            kube.list(kinds.AIRFLOW_ENVIRONMENT_CLASS),
+            *(kube.list(kind, label_selector=SELECTOR) for kind in CHILD_KINDS),
+        )
+        stale = self.resources.environments
+        self.resources.environments = {}
+        for obj in environments:
+            self.resources.observe_environment(obj)
+        self.resources.tenants = {obj["metadata"]["name"]: obj for obj in tenants}
+        self.resources.classes = {obj["metadata"]["name"]: obj for obj in classes}
+        owned: defaultdict[Key, list[Object]] = defaultdict(list)
+        for objects in children:
+            for obj in objects:
+                if (owner := key_of(obj)) is not None:
+                    owned[owner].append(obj)
+        for owner in self.inventory.keys() | owned.keys():
+            self.inventory.replace(owner, owned[owner])
+        for key in self.resources.environments.keys() | stale.keys():
+            self.environments.add(key)
+        for name in self.resources.tenants:
+            self.tenants.add(name)
+        for name in self.resources.classes:
+            self.classes.add(name)
+
+
+def _ref(obj: Object) -> kinds.Ref:
+    return kinds.Ref.of(obj)
+
+
+def _asks(obj: Object) -> tuple[object, ...]:
+    """What of one of our resources is somebody's wish: everything but its status and the server's bookkeeping."""
+    metadata = obj["metadata"]
+    fields = ("uid", "generation", "deletionTimestamp", "finalizers", "labels", "annotations")
+    return tuple(metadata.get(field) for field in fields)

@@ -1,0 +1,185 @@
+"""KubeClient against a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airfield.kube import credentials, kinds
+from airfield.kube.client import KubeClient
+from airfield.kube.errors import ApiError
+from airfield.kube.kinds import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.apiserver
+
+Object = dict[str, Any]
+
+
+@pytest.fixture
+async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
+    async with KubeClient(credentials.from_kubeconfig(path=str(kubeconfig))) as client:
+        yield client
+
+
+@pytest.fixture
+async def namespace(client: KubeClient) -> AsyncIterator[str]:
+    name = f"client-{uuid.uuid4().hex[:8]}"
+    await client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    await client.delete(Ref("v1", "Namespace", "", name))
+
+
+def config_map(namespace: str, name: str = "a", **data: str) -> Object:
+    metadata = {"namespace": namespace, "name": name, "labels": {"test": "yes"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+async def test_a_life(client: KubeClient, namespace: str) -> None:
+    manifest = config_map(namespace, a="1")
+    ref = Ref.of(manifest)
+    assert await client.get(ref) is None
+    assert await client.patch(ref, {"data": {"b": "2"}}) is None
+    assert await client.delete(ref) is False
+    await client.apply(manifest, dry_run=True)
+    assert await client.get(ref) is None
+
+    created = await client.create(manifest)
+    assert created is not None
+    assert created["data"] == {"a": "1"}
+    assert await client.create(manifest) is None
+
+    applied = await client.apply(config_map(namespace, a="2", c="3"))
+    assert applied["metadata"]["uid"] == created["metadata"]["uid"]
+    assert applied["data"] == {"a": "2", "c": "3"}
+    again = await client.apply(config_map(namespace, a="2", c="3"))
+    assert again["metadata"]["resourceVersion"] == applied["metadata"]["resourceVersion"]
+
+    merged = await client.patch(ref, {"data": {"c": None, "d": "4"}})
+    assert merged is not None
+    assert merged["data"] == {"a": "2", "d": "4"}
+    patched = await client.patch(ref, [{"op": "remove", "path": "/data/d"}])
+    assert patched is not None
+    assert patched["data"] == {"a": "2"}
+    assert await client.get(ref) == patched
+
+    assert await client.delete(ref, uid=str(uuid.uuid4())) is False
+    assert await client.get(ref) is not None
+    assert await client.delete(ref, uid=created["metadata"]["uid"]) is True
+    assert await client.get(ref) is None
+
+
+async def test_a_generated_name(client: KubeClient, namespace: str) -> None:
+    manifest = config_map(namespace)
+    manifest["metadata"] = {"namespace": namespace, "generateName": "some-"}
+    created = await client.create(manifest)
+    assert created is not None
+    assert created["metadata"]["name"].startswith("some-")
+
+
+async def test_list_is_paged_and_complete(client: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await asyncio.gather(*(client.apply(config_map(namespace, f"c{i}", a="1")) for i in range(7)))
+    monkeypatch.setattr("airfield.kube.client.PAGE", 3)
+    for metadata_only in (False, True):
+        items = await client.list(kinds.CONFIG_MAP, namespace, "test=yes", metadata_only=metadata_only)
+        assert sorted(item["metadata"]["name"] for item in items) == [f"c{i}" for i in range(7)]
+        assert {(item["apiVersion"], item["kind"]) for item in items} == {("v1", "ConfigMap")}
+        assert all(("data" in item) is not metadata_only for item in items)
+    everywhere = await client.list(kinds.CONFIG_MAP, label_selector="test=yes")
+    assert {item["metadata"]["name"] for item in everywhere} >= {f"c{i}" for i in range(7)}
+    assert await client.list(kinds.CONFIG_MAP, namespace, "test=no") == []
+
+
+def with_unknown_field(namespace: str) -> Object:
+    return {**config_map(namespace), "spec": {}}
+
+
+def with_bad_type(namespace: str) -> Object:
+    return {**config_map(namespace), "data": {"a": 1}}
+
+
+def with_bad_name(namespace: str) -> Object:
+    return config_map(namespace, "Not_A_Name")
+
+
+def in_no_namespace(_: str) -> Object:
+    return config_map("no-such-namespace")
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "text"),
+    [
+        (with_unknown_field, 422, "field not declared in schema"),
+        (with_bad_type, 422, "data.a: expected string"),
+        (with_bad_name, 422, "Not_A_Name"),
+        (in_no_namespace, 404, 'namespaces "no-such-namespace" not found'),
+    ],
+)
+async def test_refusals(
+    client: KubeClient, namespace: str, make: Callable[[str], Object], status: int, text: str
+) -> None:
+    manifest = make(namespace)
+    with pytest.raises(ApiError, match=text) as caught:
+        await client.apply(manifest)
+    assert caught.value.status == status
+    assert caught.value.message.startswith(f"apply {Ref.of(manifest)}: ")
+    assert caught.value.invalid is (status == 422)
+    assert caught.value.not_found is (status == 404)
+    assert not caught.value.transient
+
+
+async def test_an_unforced_apply_of_what_others_own_is_a_conflict(client: KubeClient, namespace: str) -> None:
+    await client.apply(config_map(namespace, a="1"), field_manager="someone")
+    with pytest.raises(ApiError, match="someone") as caught:
+        await client.apply(config_map(namespace, a="2"), force=False)
+    assert caught.value.conflict
+
+
+async def test_status(client: KubeClient, namespace: str) -> None:
+    # A claim of a storage class that does not exist: no controller writes its status.
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"namespace": namespace, "name": "a"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "none",
+        },
+    }
+    ref = Ref.of(claim)
+    version = (await client.apply(claim))["metadata"]["resourceVersion"]
+    first = await client.apply_status(ref, {"phase": "Pending", "capacity": {"storage": "2Gi"}})
+    assert first["status"] == {"phase": "Pending", "capacity": {"storage": "2Gi"}}
+    with pytest.raises(ApiError) as caught:
+        await client.apply_status(ref, {"phase": "Lost"}, version)
+    assert caught.value.conflict
+    current = await client.get(ref)
+    assert current is not None
+    second = await client.apply_status(ref, {"phase": "Bound"}, current["metadata"]["resourceVersion"])
+    assert second["status"] == {"phase": "Bound"}
+    with pytest.raises(ApiError) as caught:
+        await client.apply_status(Ref(ref.api_version, ref.kind, namespace, "none"), {})
+    assert caught.value.not_found
+
+
+async def test_an_immutable_field(client: KubeClient, namespace: str) -> None:
+    await client.apply({**config_map(namespace, a="1"), "immutable": True})
+    with pytest.raises(ApiError, match="immutable") as caught:
+        await client.apply({**config_map(namespace, a="2"), "immutable": True})
+    assert caught.value.invalid
+
+
+async def test_logs_of_a_pod_that_is_not_there(client: KubeClient, namespace: str) -> None:
+    assert await client.logs(namespace, "none") == ""
+
+
+async def test_many_at_once(client: KubeClient, namespace: str) -> None:
+    objects = await asyncio.gather(*(client.apply(config_map(namespace, f"m{i}", a="1")) for i in range(200)))
+    assert len({o["metadata"]["uid"] for o in objects}) == 200

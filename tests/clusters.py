@@ -1,0 +1,76 @@
+"""Clusters that all tests of one run share, whichever pytest-xdist worker they are in.
+
+Import the fixtures into a conftest.py and list them in its `__all__`. What a test makes in a cluster it makes in a
+namespace of its own.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from localcluster import Cluster, Options, tool
+from localcluster.instance import instance_names
+from localcluster.workspace import clusters_folder, locked
+
+PREFIX = "tests-"
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Cluster]:
+    """An API server with controllers and two simulated nodes, on which pods become Ready and Jobs complete."""
+    with _shared("api", Options("control-plane", kwok_nodes=2)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def node_cluster() -> Iterator[Cluster]:
+    """A cluster with a real node: containers run, and volumes keep what is written."""
+    with _shared("node", Options()) as cluster:
+        yield cluster
+
+
+def kubectl(cluster: Cluster, *arguments: str, text: str | None = None) -> str:
+    """What kubectl prints for `cluster`; `text` is its input. Fails the test if kubectl fails."""
+    command = [str(tool("kubectl")), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def _shared(kind: str, options: Options) -> Iterator[Cluster]:
+    """The cluster of this run: the first worker that wants it starts it, the last one that had it removes it."""
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    cluster = Cluster(f"{PREFIX}{kind}-{run}", options)
+    users = clusters_folder() / ".locks" / f"{cluster.name}.users"
+    lock = clusters_folder() / ".locks" / f"{PREFIX}{kind}"
+    with locked(lock):
+        _remove_abandoned()
+        cluster.up()
+        users.write_text(str(_count(users) + 1))
+    try:
+        yield cluster
+    finally:
+        with locked(lock):
+            left = _count(users) - 1
+            if left:
+                users.write_text(str(left))
+            else:
+                cluster.down()
+                users.unlink(missing_ok=True)
+
+
+def _count(users: Path) -> int:
+    return int(users.read_text()) if users.exists() else 0
+
+
+def _remove_abandoned() -> None:
+    """A run that was killed leaves its clusters behind; their names end in its process id."""
+    for name in instance_names():
+        run = name.rpartition("-")[2]
+        if name.startswith(PREFIX) and run.isdigit() and not Path("/proc", run).exists():
+            Cluster(name).down()

@@ -1,0 +1,3 @@
+from clusters import control_plane
+
+__all__ = ["control_plane"]

@@ -1,0 +1,3 @@
+module airfield.dev/tests/probe
+
+go 1.26.0

@@ -1,0 +1,380 @@
+"""Resources that must be accepted or refused, as a table: the API server and the models are both held to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec, Database, DagBundle, EnvVar
+from airfield.api.environment_class import AirflowEnvironmentClass, Catalog
+from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
+from airfield.api.tenant import AirflowTenant, Owner
+
+Json = dict[str, Any]
+MODELS = {model.__name__: model for model in (AirflowEnvironment, AirflowTenant, AirflowEnvironmentClass)}
+
+CREDENTIALS = "a git URL must not carry credentials: put them into a Secret and name it in credentialsSecret"
+URL = "a git URL is https://host/path, http://, ssh:// or git:// likewise, or user@host:path"
+REF = "a git ref is a branch, tag or commit: it starts with a letter or digit and has no '..', '//' or spaces"
+SUBDIR = "subdir is a path inside the repository: no leading '/', no '..'"
+PATH = "path is an absolute path inside the image: it starts with '/' and has no '..'"
+OWNED_LABELS = "labels under airfield.dev/ and app.kubernetes.io/ are the operator's own"
+ONE_SOURCE, ONE_VALUE = DagBundle.RULES[0].message, EnvVar.RULES[0].message
+ONE_DATABASE, ONE_OWNER = Database.RULES[0].message, Owner.RULES[0].message
+KNOWN_CHANNEL = Catalog.RULES[0].message
+SAME_KIND, KIND_IN_USE = AirflowEnvironmentSpec.RULES[0].message, AirflowEnvironment.RULES[1].message
+
+
+@dataclass(frozen=True)
+class Case:
+    """A resource and what the API server says to it."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    refusal: str = ""
+    """Part of the message; empty if it is accepted."""
+    model_refuses: bool = True
+    """Whether the model refuses it as well; `resolve` does where it doesn't."""
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.name}"
+
+
+def resource(kind: str, spec: Mapping[str, Any], name: str = "a") -> Json:
+    metadata = {"name": name, **({"namespace": "default"} if kind == "AirflowEnvironment" else {})}
+    return {"apiVersion": "airfield.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": dict(spec)}
+
+
+def environment(name: str = "a", **spec: Any) -> Json:
+    return resource("AirflowEnvironment", {"className": "standard", "stage": "dev", **spec}, name)
+
+
+def tenant(name: str = "a", **spec: Any) -> Json:
+    return resource("AirflowTenant", spec, name)
+
+
+def blueprint(name: str = "a", **spec: Any) -> Json:
+    catalog = {"versions": [{"version": "3.3.2", "image": "airflow:3.3.2"}]}
+    return resource("AirflowEnvironmentClass", {"catalog": catalog, **spec}, name)
+
+
+def bundle(**source: Any) -> Json:
+    return environment(dags={"bundles": [{"name": "main", **source}]})
+
+
+def git(**fields: Any) -> Json:
+    return bundle(git={"url": "https://host/repository.git", "ref": "main", **fields})
+
+
+def variable(**fields: Any) -> Json:
+    return environment(env=[{"name": "A", **fields}])
+
+
+def _settings() -> Iterator[Case]:
+    """What environments and the presets of classes have in common: the same rules in both."""
+    presets = (
+        ("", environment),
+        ("default-", lambda **spec: blueprint(defaults=spec)),
+        ("size-", lambda **spec: blueprint(sizes=[{"name": "s", "defaults": spec}])),
+        ("stage-", lambda **spec: blueprint(stages=[{"stage": "dev", "defaults": spec}])),
+    )
+    for where, preset in presets:
+        for (section, options), rule in zip(RESERVED_CONFIG.items(), CONFIG_RULES, strict=True):
+            for option in (options[0], f"{options[-1]}_cmd", f"{options[-1]}_secret"):
+                config = {section: {option: "x", "harmless": "y"}}
+                yield Case(f"{where}config-{section}-{option}", preset(config=config), rule.message, False)
+        yield Case(f"{where}config-harmless", preset(config={"core": {"parallelism": "4"}, "database": {"x": "y"}}))
+        for name in ("AIRFLOW__CORE__EXECUTOR", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", *RESERVED_ENV):
+            env = [{"name": name, "value": "x"}]
+            yield Case(f"{where}env-{name}", preset(env=env), ENV_RULE.message, False)
+        yield Case(f"{where}env-two", preset(env=[{"name": "A"}]), ONE_VALUE)
+        databases: tuple[Json, ...] = (
+            {},
+            {"embedded": {}, "server": {}},
+            {"embedded": {}, "server": {}, **_external()},
+        )
+        for number, database in enumerate(databases):
+            yield Case(f"{where}database-{number}", preset(database=database), ONE_DATABASE)
+        for database in ({"embedded": {}}, {"server": {}}, _external()):
+            yield Case(f"{where}database-{''.join(database)}", preset(database=database))
+    yield Case("env-airfield", variable(name="AIRFIELD_X", value="x"), ENV_RULE.message, False)
+    yield Case("env-git", variable(name="AIRFLOW_CONN_GIT_MAIN", value="x"), ENV_RULE.message, False)
+    yield Case("env-airflow", variable(name="AIRFLOW__CORE__PARALLELISM", value="4"))
+    yield Case("env-conn", variable(name="AIRFLOW_CONN_GITHUB", value="x"))
+
+
+def _external() -> Json:
+    return {"external": {"secret": {"name": "database"}}}
+
+
+def _sources() -> Iterator[Case]:
+    image = {"path": "/opt/airflow/dags"}
+    source = {"url": "https://host/x", "ref": "main"}
+    yield Case("no-source", bundle(), ONE_SOURCE)
+    yield Case("two-sources", bundle(git=source, image=image), ONE_SOURCE)
+    yield Case("image", bundle(image=image))
+    same = [{"name": "main", "image": image}, {"name": "main", "git": source}]
+    yield Case("same-name", environment(dags={"bundles": same}), "Duplicate value")
+    other = [{"name": "main", "image": image}, {"name": "other", "git": source}]
+    yield Case("two-bundles", environment(dags={"bundles": other}))
+    for name in ("Main", "-main", "1main", "ma in", "a" * 41, ""):
+        yield Case(f"bundle-name-{name}", bundle(name=name, image=image), "dags.bundles[0].name")
+    yield Case("bundle-name-longest", bundle(name="a" * 40, image=image))
+    for field, valid in ACCEPTED_STRINGS.items():
+        yield from (Case(f"{field}-{value!r}", _with(field, value)) for value in valid)
+    for (field, message), invalid in REFUSED_STRINGS.items():
+        yield from (Case(f"{field}-{value!r}", _with(field, value), message) for value in invalid)
+
+
+def _with(field: str, value: str) -> Json:
+    return bundle(image={"path": value}) if field == "path" else git(**{field: value})
+
+
+ACCEPTED_STRINGS = {
+    "url": (
+        "https://github.com/apache/airflow.git",
+        "http://git.airfield-demo.svc.cluster.local/dags.git",
+        "https://git.example.com:8443/a/b",
+        "https://dev.azure.com/org/My%20Project/_git/repo",
+        "https://[2001:db8::1]:8443/x.git",
+        "https://host/@team/~user/x.git",
+        "ssh://git@github.com/a/b.git",
+        "ssh://host:2222/a",
+        "git://host/x",
+        "git@github.com:org/repo.git",
+        "git@ssh.dev.azure.com:v3/org/project/repo",
+        "git@host:/srv/git/x.git",
+        "https://host/" + "a" * (1024 - len("https://host/")),
+    ),
+    "ref": (
+        "main",
+        "v1.2.3",
+        "feature/x-1_y",
+        "refs/heads/main",
+        "0123456789abcdef0123456789abcdef01234567",
+        "fix/#12",
+        "release+1",
+        "a" * 255,
+    ),
+    "subdir": ("dags", "team/dags/", ".airflow/dags", "my dags/a..b", "a" * 255),
+    "path": ("/opt/airflow/dags", "/dags/", "/opt/.hidden/a..b", "/" + "a" * 254),
+}
+REFUSED_STRINGS = {
+    ("url", CREDENTIALS): (
+        "https://user:password@host/x",
+        "https://token@host/x",
+        "https://:password@host/x",
+        "https://user:pass@word@host/x",
+        "https://good.example#@evil.example/x",
+        "ssh://git:password@host/x",
+        "git://user@host/x",
+    ),
+    ("url", URL): (
+        "file:///etc/passwd",
+        "ext::sh -c id",
+        "ext::sh@host:x",
+        "fd::17/x",
+        "http::https://host/x",
+        "git+ssh://host/x",
+        "ftp://host/x",
+        "/etc/passwd",
+        "../repository",
+        "host/x",
+        "-oProxyCommand=id",
+        "--upload-pack=id",
+        "-u@host:x",
+        "git@-oProxyCommand=id:x",
+        "git@host:-x",
+        "git@host:",
+        "ssh://-oProxyCommand=id/x",
+        "ssh://-git@-host/x",
+        "https://-host/x",
+        "https://host",
+        "https:///x",
+        "HTTPS://host/x",
+        "https://host:port/x",
+        "https://host/a b",
+        "https://host/x\n",
+        "https://host/\tx",
+        "https://host/\x00x",
+        "https://host/\x7fx",
+        "https://host/`id`",
+        "https://host/$(id)",
+        "https://host/'x",
+        'https://host/"x',
+        "https://host\\evil/x",
+        "https://h\u043est/x",
+        "https://host/\u202ex",
+    ),
+    ("ref", REF): (
+        "-x",
+        "--upload-pack=id",
+        "..",
+        "a..b",
+        "../x",
+        "refs/heads/../x",
+        "a//b",
+        "/a",
+        "a/",
+        "a.",
+        "a/.b",
+        "+a:b",
+        "a:b",
+        "a^",
+        "a~1",
+        "a@{1}",
+        "@",
+        "a b",
+        "a\n",
+        "a\x00",
+        "a\\b",
+        "a*",
+        "a;id",
+        "$(id)",
+        "{{ ref }}",
+        "gr\u00fcn",
+    ),
+    ("ref", "ref"): ("", "a" * 256),
+    ("url", "url"): ("", "https://host/" + "a" * (1025 - len("https://host/"))),
+    ("subdir", SUBDIR): (
+        "/dags",
+        "..",
+        "../dags",
+        "a/../b",
+        "a/..",
+        "./a",
+        "a/./b",
+        "a//b",
+        "-a",
+        "a/-b",
+        "~/a",
+        "a\\b",
+        "a\n",
+        "$HOME",
+        "a\x00",
+    ),
+    ("subdir", "subdir"): ("", "a" * 256),
+    ("path", PATH): ("dags", "/.", "/..", "/opt/../etc", "/opt/..", "//dags", "/opt//x", "/opt/\n", "/a b", "/$HOME"),
+    ("path", "path"): ("/", "/" + "a" * 255),
+}
+
+
+def _fields() -> Iterator[Case]:
+    """Enumerations, bounds and patterns."""
+    for stage in ("dev", "test", "preprod", "prod"):
+        yield Case(f"stage-{stage}", environment(stage=stage))
+    yield Case("stage", environment(stage="production"), 'Unsupported value: "production"')
+    yield Case("no-stage", resource("AirflowEnvironment", {"className": "standard"}), "spec.stage: Required value")
+    yield Case("no-class", resource("AirflowEnvironment", {"stage": "dev"}), "spec.className: Required value")
+    yield Case("executor", environment(executor="CeleryExecutor"), "Unsupported value")
+    yield Case("policy", environment(deletionPolicy="Retain"), "Unsupported value")
+    access = {"persistentVolume": {"accessMode": "ReadWriteOncePod"}}
+    yield Case("access-mode", environment(logs=access), "Unsupported value")
+    yield Case("unknown-field", environment(imagine=1), 'unknown field "spec.imagine"')
+    yield Case("unknown-deep", git(branch="main"), 'unknown field "spec.dags.bundles[0].git.branch"')
+    yield Case("type", environment(config={"core": {"parallelism": 4}}), "must be of type string")
+
+    yield Case("name-longest", environment("a" * 40))
+    for name in ("a" * 41, "1a", "a.b"):
+        yield Case(f"name-{name}", environment(name), AirflowEnvironment.RULES[0].message)
+    for kind, make, model in (("tenant", tenant, AirflowTenant), ("class", blueprint, AirflowEnvironmentClass)):
+        yield Case(f"{kind}-name-longest", make("a" * 63))
+        for name in ("a" * 64, "1a", "a.b"):
+            yield Case(f"{kind}-name-{name}", make(name), model.RULES[0].message)
+
+    for cpu in ("1", "500m", "1.5", "0.5", "10", "2Gi"):
+        yield Case(f"quantity-{cpu}", _cpu(cpu))
+    for cpu in ("0", "0Gi", "0.0", "-1", "1e3", "Gi", "1gb", "01", "1.5.5", ".5", "500 m", "", 1, "1" * 33):
+        yield Case(f"quantity-{cpu!r}", _cpu(cpu), "cpu")
+    yield from _bounds("replicas", lambda n: environment(components={"apiServer": {"replicas": n}}), 1, 10)
+    yield from _bounds("triggerers", lambda n: environment(components={"triggerer": {"replicas": n}}), 0, 10)
+    yield from _bounds("refresh", lambda n: git(refreshIntervalSeconds=n), 5, 86400)
+    yield from _bounds("port", lambda n: _server(port=n), 1, 65535)
+    yield from _bounds("ceiling", lambda n: blueprint(ceilings={"replicas": n}), 1, 10)
+    lengths = {
+        "class-name": (63, lambda n: environment(className="a" * n)),
+        "value": (4096, lambda n: variable(value="x" * n)),
+        "variable": (128, lambda n: variable(name="A" * n, value="")),
+        "option": (4096, lambda n: environment(config={"core": {"x": "y" * n}})),
+        "options": (64, lambda n: environment(config={"core": {f"x{i}": "" for i in range(n)}})),
+        "sections": (32, lambda n: environment(config={f"x{i}": {} for i in range(n)})),
+        "env": (64, lambda n: environment(env=[{"name": f"A{i}", "value": ""} for i in range(n)])),
+        "pull-secrets": (8, lambda n: environment(image={"pullSecrets": [{"name": "a"}] * n})),
+        "tolerations": (16, lambda n: environment(components={"workers": {"tolerations": [{}] * n}})),
+        "template": (32768, lambda n: blueprint(valuesTemplate="x" * n)),
+        "owners": (64, lambda n: tenant(owners=[{"kind": "User", "name": "a"}] * n)),
+        "allowed-classes": (64, lambda n: tenant(allowedClasses=[f"a{i}" for i in range(n)])),
+        "labels": (32, lambda n: tenant(labels={f"a{i}": "x" for i in range(n)})),
+        "sizes": (16, lambda n: blueprint(sizes=[{"name": f"a{i}", "defaults": {}} for i in range(n)])),
+    }
+    for name, (most, make_n) in lengths.items():
+        yield Case(f"{name}-at-bound", make_n(most))
+        yield Case(f"{name}-above-bound", make_n(most + 1), str(most))
+
+    yield Case("env-both", variable(value="x", secretKeyRef={"name": "a", "key": "b"}), ONE_VALUE)
+    yield Case("env-secret", variable(secretKeyRef={"name": "a.b", "key": "B_c.d-e"}))
+    yield Case("env-bad-key", variable(secretKeyRef={"name": "a", "key": "a/b"}), "key")
+    yield Case("env-bad-secret", variable(secretKeyRef={"name": "../a", "key": "b"}), "name")
+    for name in ("1A", "A-B", "A=B", "A\n", ""):
+        yield Case(f"env-name-{name!r}", variable(name=name, value="x"), "env[0].name")
+    yield Case("env-twice", environment(env=[{"name": "A", "value": "x"}] * 2), "Duplicate value")
+    for image in ("-x", "a b", "a\n", "a;id", ""):
+        yield Case(f"image-{image!r}", environment(image={"reference": image}), "reference")
+    yield Case("image", environment(image={"reference": "registry:5000/a/b_c:1@sha256:0123"}))
+
+
+def _cpu(cpu: Any) -> Json:
+    return environment(components={"apiServer": {"resources": {"requests": {"cpu": cpu}}}})
+
+
+def _server(**fields: Any) -> Json:
+    server = {"name": "main", "host": "db.example.com", "adminSecret": {"namespace": "a", "name": "b"}}
+    return blueprint(databaseServers=[{**server, **fields}])
+
+
+def _bounds(name: str, make: Any, least: int, most: int) -> Iterator[Case]:
+    for number in (least, most):
+        yield Case(f"{name}-{number}", make(number))
+    yield Case(f"{name}-{least - 1}", make(least - 1), f"should be greater than or equal to {least}")
+    yield Case(f"{name}-{most + 1}", make(most + 1), f"should be less than or equal to {most}")
+
+
+def _platform() -> Iterator[Case]:
+    """Tenants and classes."""
+    yield Case("empty", tenant())
+    yield Case("user", tenant(owners=[{"kind": "User", "name": "Jo <jo@example.com>"}]))
+    yield Case("account", tenant(owners=[{"kind": "ServiceAccount", "name": "ci", "namespace": "team"}]))
+    yield Case("lost-account", tenant(owners=[{"kind": "ServiceAccount", "name": "ci"}]), ONE_OWNER)
+    yield Case("placed-user", tenant(owners=[{"kind": "User", "name": "jo", "namespace": "team"}]), ONE_OWNER)
+    yield Case("robot", tenant(owners=[{"kind": "Robot", "name": "x"}]), "Unsupported value")
+    yield Case("namespace-twice", tenant(namespaces=[{"name": "a"}] * 2), "Duplicate value")
+    yield Case("class-twice", tenant(allowedClasses=["a", "a"]), "Duplicate value")
+    yield Case("labels", tenant(labels={"cost-centre": "4711", "example.com/a": ""}))
+    for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):
+        yield Case(f"label-{key}", tenant(labels={key: "x"}), OWNED_LABELS)
+    yield Case("label-value", tenant(labels={"a": "x\ny"}), "labels.a")
+
+    versions = [{"version": "3.3.2", "image": "a"}, {"version": "3.2.0", "image": "b"}]
+    stable, unknown = {"name": "stable", "version": "3.2.0"}, {"name": "next", "version": "4.0.0"}
+    yield Case("channel", blueprint(catalog={"versions": versions, "channels": [stable]}))
+    yield Case("unknown", blueprint(catalog={"versions": versions, "channels": [stable, unknown]}), KNOWN_CHANNEL)
+    yield Case("channel-twice", blueprint(catalog={"versions": versions, "channels": [stable] * 2}), "Duplicate value")
+    yield Case("version-twice", blueprint(catalog={"versions": versions[:1] * 2}), "Duplicate value")
+    yield Case("no-version", blueprint(catalog={"versions": []}), "should have at least 1 items")
+    yield Case("size-twice", blueprint(sizes=[{"name": "a", "defaults": {}}] * 2), "Duplicate value")
+    yield Case("stage-twice", blueprint(stages=[{"stage": "dev", "defaults": {}}] * 2), "Duplicate value")
+    yield Case("chart", blueprint(chart={"source": "Internet"}), "Unsupported value")
+    yield Case("server", _server(sslMode="require", maintenanceDatabase="postgres"))
+    yield Case("ssl-mode", _server(sslMode="allow"), "Unsupported value")
+    for host in ("-oops", "a b", "a/b", "a\n", "a?sslmode=disable", ""):
+        yield Case(f"host-{host!r}", _server(host=host), "host")
+    for database in ("a b", "a'", "a?b", "-a"):
+        yield Case(f"maintenance-{database}", _server(maintenanceDatabase=database), "maintenanceDatabase")
+
+
+CASES = (*_settings(), *_sources(), *_fields(), *_platform())
+ACCEPTED = [case for case in CASES if not case.refusal]
+REFUSED = [case for case in CASES if case.refusal]

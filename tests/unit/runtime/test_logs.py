@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airfield.runtime import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Stderr = Callable[[], str]
+
+log = logging.getLogger("airfield.test")
+
+
+@pytest.fixture
+def stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Stderr]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers.clear()  # pytest's own must not be closed by `force`
+    monkeypatch.setattr(logs, "_secrets", logs._Secrets())
+    yield lambda: capsys.readouterr().err
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def entries(stderr: Stderr) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stderr().splitlines()]
+
+
+def test_a_record_is_one_line_of_json_with_bound_and_extra_fields(stderr: Stderr) -> None:
+    logs.configure()
+    with logs.bind(environment="team-a/demo"), logs.bind(reconcile="17"):
+        log.info("applied %d\nobjects", 3, extra={"seconds": 0.5})
+    log.warning("done")
+    first, second = entries(stderr)
+    assert first.pop("time").endswith("+00:00")
+    assert first == {
+        "level": "info",
+        "logger": "airfield.test",
+        "message": "applied 3\nobjects",
+        "environment": "team-a/demo",
+        "reconcile": "17",
+        "seconds": 0.5,
+    }
+    assert "environment" not in second
+
+
+def test_an_error_carries_its_traceback(stderr: Stderr) -> None:
+    logs.configure()
+    try:
+        int("bad")
+    except ValueError:
+        log.exception("failed")
+    (entry,) = entries(stderr)
+    assert entry["message"] == "failed"
+    assert entry["error"].endswith("ValueError: invalid literal for int() with base 10: 'bad'")
+
+
+async def test_fields_belong_to_a_task(stderr: Stderr) -> None:
+    logs.configure()
+
+    async def work(name: str) -> None:
+        with logs.bind(environment=name):
+            await asyncio.sleep(0)
+            log.info(name)
+
+    await asyncio.gather(work("a"), work("b"))
+    assert [(e["message"], e["environment"]) for e in entries(stderr)] == [("a", "a"), ("b", "b")]
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+@pytest.mark.parametrize(
+    "secret", ["correct-horse", 'quo"te\\back', "two\nlines", "(regex.*)", "umläut-ß"], ids=lambda s: s[:6]
+)
+def test_secrets_come_out_nowhere(stderr: Stderr, secret: str, *, json_lines: bool) -> None:
+    logs.configure(json_lines=json_lines)
+    logs.redact([secret])
+    with logs.bind(url=f"postgresql://u:{secret}@db"):
+        try:
+            {}[secret]
+        except KeyError:
+            log.exception("password %s of %r", secret, {"x": secret}, extra={"more": secret})
+    out = stderr()
+    assert "***" in out
+    assert secret not in out
+    assert json.dumps(secret, ensure_ascii=False)[1:-1] not in out
+
+
+def test_short_values_are_not_redacted_and_the_set_is_bounded(stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_SECRETS", 2)
+    logs.configure()
+    logs.redact(["a", "first-secret", "second-secret"])
+    logs.redact(["third-secret"])
+    log.info("a first-secret second-secret third-secret")
+    assert entries(stderr)[0]["message"] == "a first-secret *** ***"
+
+
+def test_text_for_people(stderr: Stderr) -> None:
+    logs.configure("DEBUG", json_lines=False)
+    with logs.bind(tenant="data"):
+        log.debug("hello")
+    assert stderr().endswith("DEBUG   hello  [tenant=data]\n")

@@ -1,0 +1,333 @@
+"""The work queue, in virtual time: a loop whose clock jumps to the next timer as soon as nothing else is to be done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import selectors
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airfield.runtime.queue import BACKOFF_MAX, WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Waits for no time: tells how long it should have."""
+
+    slept = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "deadlock: nothing is left that could happen"
+            self.slept += timeout
+        return events
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.jumping = JumpingSelector()
+        super().__init__(self.jumping)
+        # A timer is due when it is less than this away: rounding must not make the loop spin.
+        self._clock_resolution = 1e-6
+
+    def time(self) -> float:
+        return self.jumping.slept
+
+
+def virtually(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(test())
+
+
+@dataclass
+class Recorder:
+    """A handler whose runs last and end as the test says, and that notes when they were."""
+
+    durations: Callable[[str], float] = lambda _: 0.0
+    outcomes: Callable[[str], float | Exception | None] = lambda _: None
+    runs: list[tuple[str, float, float]] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
+    most_at_once: int = 0
+
+    async def __call__(self, key: str) -> float | None:
+        assert key not in self.running, "two runs of one key at once"
+        start = asyncio.get_running_loop().time()
+        self.running.add(key)
+        self.most_at_once = max(self.most_at_once, len(self.running))
+        try:
+            await asyncio.sleep(self.durations(key))
+        finally:
+            self.running.discard(key)
+            self.runs.append((key, start, asyncio.get_running_loop().time()))
+        outcome = self.outcomes(key)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def starts(self, key: str) -> list[float]:
+        return sorted(start for k, start, _ in self.runs if k == key)
+
+
+def new_queue() -> WorkQueue[str]:
+    return WorkQueue(clock=asyncio.get_running_loop().time, jitter=lambda: 0.0)
+
+
+async def at(seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(seconds - loop.time())
+
+
+def failing(times: int) -> Callable[[str], Exception | None]:
+    """Fail that often, then succeed."""
+    left = [times]
+
+    def outcome(_: str) -> Exception | None:
+        left[0] -= 1
+        return RuntimeError("no") if left[0] >= 0 else None
+
+    return outcome
+
+
+def test_adds_of_a_waiting_key_are_one_run_and_keys_run_in_order_of_arrival() -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 1.0)
+        for key in "abacbaa":
+            queue.add(key)
+        assert (queue.depth, queue.oldest_age) == (3, 0)
+        run = asyncio.create_task(queue.run(handler, 1))
+        await at(1.5)
+        assert (queue.depth, queue.oldest_age, queue.in_flight) == (1, 1.5, {"b": 0.5})
+        await at(5)
+        assert [key for key, _, _ in handler.runs] == ["a", "b", "c"]
+        assert (queue.depth, queue.oldest_age, queue.in_flight) == (0, 0, {})
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+def test_an_add_during_a_run_leads_to_one_more_run_after_the_others() -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 1.0)
+        run = asyncio.create_task(queue.run(handler, 1))
+        queue.add("a")
+        queue.add("b")
+        await at(0.5)
+        queue.add("a")
+        queue.add("a")
+        await at(10)
+        assert [(key, start) for key, start, _ in handler.runs] == [("a", 0), ("b", 1), ("a", 2)]
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+@pytest.mark.parametrize(
+    ("adds", "expected"),
+    [
+        ([("a", 5.0)], [5]),
+        ([("a", 5.0), ("a", 9.0)], [5]),
+        ([("a", 9.0), ("a", 5.0)], [5]),
+        ([("a", 0.0)], [0]),
+        ([("a", -1.0), ("a", 3.0)], [0, 3]),
+    ],
+)
+def test_the_earliest_of_several_later_wishes_is_kept(adds: list[tuple[str, float]], expected: list[float]) -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder()
+        run = asyncio.create_task(queue.run(handler, 2))
+        for key, seconds in adds:
+            queue.add_after(key, seconds)
+        await at(100)
+        assert handler.starts("a") == expected
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+def test_the_handler_says_when_it_wants_to_see_the_key_again() -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 1.0, lambda _: 10.0)
+        run = asyncio.create_task(queue.run(handler, 2))
+        queue.add("a")
+        await at(35)
+        assert handler.starts("a") == [0, 11, 22, 33]
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+def test_failures_back_off_up_to_the_maximum_and_success_resets(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(outcomes=failing(14))
+        run = asyncio.create_task(queue.run(handler, 2))
+        queue.add("a")
+        await at(10_000)
+        starts = handler.starts("a")
+        gaps = [later - earlier for earlier, later in pairwise(starts)]
+        assert gaps[:11] == pytest.approx([0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, BACKOFF_MAX], abs=1e-3)
+        assert gaps[11:] == pytest.approx([BACKOFF_MAX] * 3, abs=1e-3)
+        handler.outcomes = failing(1)
+        queue.add("a")
+        await at(10_010)
+        assert [start - 10_000 for start in handler.starts("a")[-2:]] == pytest.approx([0, 0.5], abs=1e-3)
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+def test_forget_makes_the_next_failure_the_first_and_an_add_does_not_wait_for_the_back_off() -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(outcomes=failing(6))
+        run = asyncio.create_task(queue.run(handler, 2))
+        queue.add("a")
+        await at(10)  # at 0, 0.5, 1.5, 3.5, 7.5; the next is due at 15.5
+        queue.forget("a")
+        queue.add("a")
+        await at(11)
+        assert handler.starts("a") == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 10, 10.5], abs=1e-3)
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+def test_a_slow_and_a_broken_key_delay_nobody_else() -> None:
+    async def scenario() -> None:
+        queue = new_queue()
+        handler = Recorder(
+            lambda key: 1000.0 if key == "slow" else 0.0,
+            lambda key: RuntimeError("broken") if key == "broken" else None,
+        )
+        run = asyncio.create_task(queue.run(handler, 2))
+        for key in ("slow", "broken", *(f"k{i}" for i in range(20))):
+            queue.add(key)
+        await at(1)
+        assert {key for key, _, _ in handler.runs} == {"broken", *(f"k{i}" for i in range(20))}
+        assert handler.most_at_once == 2
+        assert queue.in_flight == {"slow": 1.0}
+        await queue.stop(grace=0.1)
+        await run
+
+    virtually(scenario)
+
+
+def test_a_cancellation_that_the_handler_lets_escape_is_a_failure_like_any_other() -> None:
+    async def scenario() -> None:
+        queue, runs = new_queue(), 0
+
+        async def handler(_: str) -> None:
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                raise asyncio.CancelledError
+
+        run = asyncio.create_task(queue.run(handler, 1))
+        queue.add("a")
+        await at(5)
+        assert runs == 2
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+@pytest.mark.parametrize(("needs", "grace", "end", "finished"), [(5.0, 30.0, 5.0, True), (50.0, 30.0, 31.0, False)])
+def test_stop_lets_running_handlers_finish_within_the_grace(
+    needs: float, grace: float, end: float, *, finished: bool
+) -> None:
+    async def scenario() -> None:
+        queue, done = new_queue(), []
+
+        async def handler(key: str) -> float:
+            await asyncio.sleep(needs)
+            done.append(key)
+            return 1.0
+
+        run = asyncio.create_task(queue.run(handler, 1))
+        queue.add("a")
+        queue.add("never started")
+        await at(1)
+        await queue.stop(grace)
+        await run
+        assert asyncio.get_running_loop().time() == pytest.approx(end, abs=1e-3)
+        assert done == (["a"] if finished else [])
+        queue.add("late")
+        queue.add_after("late", 1)
+        await queue.run(handler, 1)
+        assert len(asyncio.all_tasks()) == 1
+
+    virtually(scenario)
+
+
+def test_cancelling_run_cancels_the_handlers() -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 1000.0)
+        run = asyncio.create_task(queue.run(handler, 3))
+        queue.add("a")
+        await at(1)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert handler.runs == [("a", 0, 1)]
+        assert len(asyncio.all_tasks()) == 1
+
+    virtually(scenario)
+
+
+KEYS = st.sampled_from("abc")
+SHORT = st.floats(0.0, 5.0, allow_nan=False).map(lambda x: round(x, 2))
+
+
+@given(
+    events=st.lists(st.tuples(SHORT, KEYS, st.none() | SHORT), max_size=25),
+    durations=st.lists(SHORT, min_size=1, max_size=8),
+    outcomes=st.lists(st.sampled_from(["ok", "again", "fail"]), min_size=1, max_size=8),
+    workers=st.integers(1, 3),
+)
+def test_no_wish_is_ever_lost(
+    events: list[tuple[float, str, float | None]], durations: list[float], outcomes: list[str], workers: int
+) -> None:
+    """Any sequence of adds over time, with runs of any length and end: each leads to a run that starts after it."""
+
+    async def scenario() -> None:
+        queue, loop, turns = new_queue(), asyncio.get_running_loop(), [0]
+
+        def outcome(_: str) -> float | Exception | None:
+            turns[0] += 1
+            if turns[0] > 100:  # so that it ends
+                return None
+            word = outcomes[turns[0] % len(outcomes)]
+            return {"ok": None, "again": 0.7, "fail": RuntimeError(word)}[word]
+
+        handler = Recorder(lambda _: durations[len(handler.runs) % len(durations)], outcome)
+        run = asyncio.create_task(queue.run(handler, workers))
+        wishes: list[tuple[str, float]] = []
+        for pause, key, later in events:
+            await asyncio.sleep(pause)
+            wishes.append((key, loop.time()))
+            queue.add(key) if later is None else queue.add_after(key, later)
+        await asyncio.sleep(100_000)
+        assert (queue.depth, queue.in_flight, queue._timers) == (0, {}, {})
+        assert handler.most_at_once <= workers
+        for key, moment in wishes:
+            assert handler.starts(key)[-1] >= moment
+        await queue.stop()
+        await run
+
+    virtually(scenario)

@@ -1,0 +1,58 @@
+"""The base image: Debian trixie, minimal, made by mmdebstrap instead of being pulled from a registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from imagebuild.paths import cache
+
+if TYPE_CHECKING:
+    from imagebuild.buildah import Buildah
+
+# Part of every image's digest: raise it to rebuild everything on Debian's newest packages.
+BASE_VERSION = "trixie-1"
+DEBIAN_PACKAGES = ("buildah", "mmdebstrap")
+# As debian:trixie-slim does it: no manuals, translations or documentation but the copyright notices.
+SLIM = (
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+)
+
+
+def install_tools() -> None:
+    """Install what the build needs from Debian, once."""
+    if all(shutil.which(tool) for tool in DEBIAN_PACKAGES):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise RuntimeError(f"images are built with {' and '.join(DEBIAN_PACKAGES)}: install them, or run as root on Debian")
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run([*apt, "update"], check=True)
+    install = [*apt, "install", "--yes", "--no-install-recommends", *DEBIAN_PACKAGES]
+    subprocess.run(install, check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def ensure_base(buildah: Buildah) -> str:
+    """Return the reference of the base image in buildah's storage, making it if needed (half a minute)."""
+    reference = f"localhost/airfield/base:{BASE_VERSION}"
+    if buildah.has_image(reference):
+        return reference
+    archive = cache() / "images" / f"base-{BASE_VERSION}.tar"
+    if not archive.exists():
+        partial = archive.with_suffix(".partial.tar")
+        slim = [f"--dpkgopt={option}" for option in SLIM]
+        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", *slim, "trixie", partial], check=True)
+        partial.rename(archive)
+    container = buildah.run("from", "scratch").strip()
+    try:
+        buildah.run("add", container, str(archive), "/")
+        buildah.run("config", "--cmd", "/bin/sh", container)
+        buildah.run("commit", "--quiet", container, reference)
+    finally:
+        buildah.run("rm", container)
+    return reference

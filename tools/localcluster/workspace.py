@@ -1,0 +1,44 @@
+"""Where things live on disk, how callers take turns, and how we report."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Progress = Callable[[str], None]
+"""Receives one line about what is being done now."""
+
+
+class LocalClusterError(Exception):
+    """Something the user has to know or do; its text is one sentence."""
+
+
+def quiet(_message: str) -> None:
+    """Report nothing."""
+
+
+def cache_folder() -> Path:
+    """The folder of everything that can be made again: binaries, images, clusters."""
+    return Path(os.environ.get("AIRFIELD_CACHE") or Path.home() / ".cache" / "airfield").expanduser().absolute()
+
+
+def clusters_folder() -> Path:
+    """Holds one folder per running instance, named like it."""
+    return cache_folder() / "clusters"
+
+
+def clean_environment() -> dict[str, str]:
+    """What the cluster's programs see: above all no proxy, since nothing of theirs leaves this machine."""
+    path = os.environ.get("PATH", os.defpath)
+    # Not every root shell has these, and network tools live there.
+    return {"PATH": f"{path}:/usr/sbin:/sbin", "HOME": str(Path.home())}
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file lock `path`; other processes and threads that want it wait. A crash ends it, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
