@@ -1,7 +1,8 @@
 """A private PostgreSQL server for tests: temporary, on loopback, SCRAM only, every statement in its log.
 
-A conftest.py that imports `postgres_server` gives its folder the fixture. Each pytest-xdist worker gets a server of its own (about a second). AIRFIELD_POSTGRES_BIN names the binaries to use; without
-it the newest ones that Debian installed are taken, and `apt-get` fetches them when they are lacking and we are root.
+A conftest.py that imports `postgres_server` gives its folder the fixture. Each pytest-xdist worker gets a server of its
+own (about a second). AIRFIELD_POSTGRES_BIN names the binaries to use; without it the newest ones that Debian installed
+are taken, and `apt-get` fetches them when they are lacking and we are root.
 """
 
 import contextlib

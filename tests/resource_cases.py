@@ -1,10 +1,10 @@
 """Resources that must be accepted or refused, as a table: the API server and the models are both held to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec, Database, DagBundle, EnvVar
+from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec, DagBundle, Database, EnvVar
 from airfield.api.environment_class import AirflowEnvironmentClass, Catalog
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
 from airfield.api.tenant import AirflowTenant, Owner
@@ -77,9 +77,9 @@ def _settings() -> Iterator[Case]:
     """What environments and the presets of classes have in common: the same rules in both."""
     presets = (
         ("", environment),
-        ("default-", lambda **spec: blueprint(defaults=spec)),
-        ("size-", lambda **spec: blueprint(sizes=[{"name": "s", "defaults": spec}])),
-        ("stage-", lambda **spec: blueprint(stages=[{"stage": "dev", "defaults": spec}])),
+        ("default-", _default),
+        ("size-", _size),
+        ("stage-", _stage),
     )
     for where, preset in presets:
         for (section, options), rule in zip(RESERVED_CONFIG.items(), CONFIG_RULES, strict=True):
@@ -104,6 +104,18 @@ def _settings() -> Iterator[Case]:
     yield Case("env-git", variable(name="AIRFLOW_CONN_GIT_MAIN", value="x"), ENV_RULE.message, False)
     yield Case("env-airflow", variable(name="AIRFLOW__CORE__PARALLELISM", value="4"))
     yield Case("env-conn", variable(name="AIRFLOW_CONN_GITHUB", value="x"))
+
+
+def _default(**settings: Any) -> Json:
+    return blueprint(defaults=settings)
+
+
+def _size(**settings: Any) -> Json:
+    return blueprint(sizes=[{"name": "s", "defaults": settings}])
+
+
+def _stage(**settings: Any) -> Json:
+    return blueprint(stages=[{"stage": "dev", "defaults": settings}])
 
 
 def _external() -> Json:
@@ -287,14 +299,29 @@ def _fields() -> Iterator[Case]:
 
     for cpu in ("1", "500m", "1.5", "0.5", "10", "2Gi"):
         yield Case(f"quantity-{cpu}", _cpu(cpu))
-    for cpu in ("0", "0Gi", "0.0", "-1", "1e3", "Gi", "1gb", "01", "1.5.5", ".5", "500 m", "", 1, "1" * 33):
-        yield Case(f"quantity-{cpu!r}", _cpu(cpu), "cpu")
+    wrong: tuple[Any, ...] = (
+        "0",
+        "0Gi",
+        "0.0",
+        "-1",
+        "1e3",
+        "Gi",
+        "1gb",
+        "01",
+        "1.5.5",
+        ".5",
+        "500 m",
+        "",
+        1,
+        "1" * 33,
+    )
+    yield from (Case(f"quantity-{cpu!r}", _cpu(cpu), "cpu") for cpu in wrong)
     yield from _bounds("replicas", lambda n: environment(components={"apiServer": {"replicas": n}}), 1, 10)
     yield from _bounds("triggerers", lambda n: environment(components={"triggerer": {"replicas": n}}), 0, 10)
     yield from _bounds("refresh", lambda n: git(refreshIntervalSeconds=n), 5, 86400)
     yield from _bounds("port", lambda n: _server(port=n), 1, 65535)
     yield from _bounds("ceiling", lambda n: blueprint(ceilings={"replicas": n}), 1, 10)
-    lengths = {
+    lengths: dict[str, tuple[int, Callable[[int], Json]]] = {
         "class-name": (63, lambda n: environment(className="a" * n)),
         "value": (4096, lambda n: variable(value="x" * n)),
         "variable": (128, lambda n: variable(name="A" * n, value="")),
@@ -335,7 +362,7 @@ def _server(**fields: Any) -> Json:
     return blueprint(databaseServers=[{**server, **fields}])
 
 
-def _bounds(name: str, make: Any, least: int, most: int) -> Iterator[Case]:
+def _bounds(name: str, make: Callable[[int], Json], least: int, most: int) -> Iterator[Case]:
     for number in (least, most):
         yield Case(f"{name}-{number}", make(number))
     yield Case(f"{name}-{least - 1}", make(least - 1), f"should be greater than or equal to {least}")

@@ -30,6 +30,6 @@ def client() -> Any:
     environment = os.environ["AIRFIELD_ENVIRONMENT"]
     core = get_kube_client()
     pool = core.api_client.rest_client.pool_manager
-    send = pool.request
-    pool.request = lambda method, url, *args, **kwargs: send(method, scoped(method, url, environment), *args, **kwargs)
+    send = pool.urlopen  # where the query string is complete
+    pool.urlopen = lambda method, url, **options: send(method, scoped(method, url, environment), **options)
     return core

@@ -43,6 +43,8 @@ spec:
             {{- include "airflow.env" . | trim | nindent 12 }}
           {{- with .port }}
           ports: [{name: http, containerPort: {{ . }}}]
+          # A Pod leaves the Service some seconds before every node knows of it; until then it still answers.
+          lifecycle: {preStop: {sleep: {seconds: 5}}}
           {{- end }}
           {{- include "airflow.probes" . | nindent 10 }}
           resources: {{ .values.resources | toJson }}

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 from airfield.api.base import Model, Rule, SecretReference, list_map, must_match, must_not_match
 
 _HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
-_PATH = r"[A-Za-z0-9._~%+/][-A-Za-z0-9._~%+/@:=&?#,!]*"
+_PATH = r"[A-Za-z0-9._~%+/@][-A-Za-z0-9._~%+/@:=&?#,!]*"
 _URL: Final = (
     rf"(https?|ssh|git)://([^/@]*@)?{_HOST}(:[0-9]{{1,5}})?/{_PATH}|[A-Za-z0-9_][-A-Za-z0-9._]*@{_HOST}:{_PATH}"
 )

@@ -8,6 +8,7 @@ class Reason(StrEnum):
 
     # Good news.
     SUCCEEDED = "Succeeded"
+    SERVING = "Serving"
     PAUSED = "Paused"
     DELETING = "Deleting"
 

@@ -64,7 +64,7 @@ def conditions(
         kept[ConditionType.READY] = condition(ConditionType.READY, "False", blocked.reason, blocked.message)
         kept[kind] = condition(kind, "True", blocked.reason, blocked.message)
     elif all(isinstance(outcomes.get(kind), Done) for kind in PHASES):
-        kept[ConditionType.READY] = condition(ConditionType.READY, "True", Reason.SUCCEEDED, "serving")
+        kept[ConditionType.READY] = condition(ConditionType.READY, "True", Reason.SERVING, "all components are healthy")
     elif ConditionType.READY not in kept:
         kept[ConditionType.READY] = condition(ConditionType.READY, "Unknown", Reason.WAITING, "not looked at yet")
     if paused:

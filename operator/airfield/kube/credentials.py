@@ -72,6 +72,7 @@ def from_service_account(folder: Path, *, clock: Callable[[], float] = time.mono
 def from_kubeconfig(context: str | None = None, path: str | None = None) -> Credentials:
     """Credentials of a kubeconfig's context, by the loader of the `kubernetes` package: it knows exec plugins."""
     # Imported here because it costs 0.2 s and 10 MB, which a pod with a service account need not pay.
+    import yaml  # noqa: PLC0415
     from kubernetes.client import Configuration  # noqa: PLC0415
     from kubernetes.config import kube_config  # noqa: PLC0415
     from kubernetes.config.config_exception import ConfigException  # noqa: PLC0415
@@ -90,7 +91,7 @@ def from_kubeconfig(context: str | None = None, path: str | None = None) -> Cred
         contexts, current = loader.list_kube_config_contexts(file)
         tls = settings.host.startswith("https")
         ssl_context = _ssl_context(settings.ssl_ca_cert, settings.cert_file, settings.key_file) if tls else None
-    except (ConfigException, OSError) as error:  # ssl.SSLError is an OSError
+    except (ConfigException, OSError, yaml.YAMLError) as error:  # ssl.SSLError is an OSError
         wanted = f" (context {context!r})" if context else ""
         raise CredentialsError(f"cannot load kubeconfig {file}{wanted}: {error}") from error
     if ssl_context and not settings.verify_ssl:

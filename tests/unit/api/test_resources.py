@@ -1,10 +1,11 @@
 """The models: the same verdicts as the API server, and the wire form."""
 
 import pytest
+from pydantic import ValidationError
+
 from airfield.api.conditions import Condition, carry_transitions
 from airfield.api.environment import AirflowEnvironment
 from airfield.api.reserved import RESERVED_CONFIG, reserved_option, reserved_variable
-from pydantic import ValidationError
 from resource_cases import ACCEPTED, MODELS, REFUSED, Case, environment, variable
 
 

@@ -31,6 +31,7 @@ from airfield.runtime.logs import redact
 
 log = logging.getLogger(__name__)
 
+PUBLIC_FIELDS = frozenset({"username", "host", "port", "database", "known_hosts", "jwks.json", "sslmode", "email"})
 ADMIN = "admin"
 DATABASE = "airflow"
 """Name of database and role in an embedded PostgreSQL."""
@@ -74,12 +75,17 @@ def _learn(run: Run, secret: Mapping[str, Any]) -> None:
             content[field] = base64.b64decode(value).decode()
         except UnicodeDecodeError:
             problem = f"key {field!r} is not text"
-    redact(content.values())
+    redact(_confidential(content))
     run.contents[name] = content
     key = next((key for key in Key if key.secret(run.effective.name) == name), None)
     if key is not None:
         problem = problem or _problem(key, content)
     run.facts[name] = SecretFact(name, fingerprint(data), frozenset(data), problem)
+
+
+def _confidential(content: Mapping[str, str]) -> list[str]:
+    """The values that no log may show; hiding hosts and user names too would only make the logs unreadable."""
+    return [value for field, value in content.items() if field not in PUBLIC_FIELDS]
 
 
 def _problem(key: Key, content: Mapping[str, str]) -> str | None:
@@ -97,7 +103,7 @@ def _problem(key: Key, content: Mapping[str, str]) -> str | None:
 async def _create(run: Run, key: Key) -> None:
     name = key.secret(run.effective.name)
     content = _generated(run, key)
-    redact(content.values())
+    redact(_confidential(content))
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -188,7 +194,7 @@ async def _derive(run: Run) -> Stall | None:
 
 
 def _derived(run: Run, name: str, content: Mapping[str, str]) -> dict[str, Any]:
-    redact(content.values())
+    redact(_confidential(content))
     return {
         "apiVersion": "v1",
         "kind": "Secret",

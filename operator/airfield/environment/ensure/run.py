@@ -106,8 +106,9 @@ class Run:
                 raise
             await self._refuse_foreign(ref)
             live = await kube.apply(manifest)
+        news = inventory.applied(self.key, ref) is not None or not known
         inventory.record_applied(self.key, live, digest(manifest))
-        log.info("applied %s", ref)
+        log.log(logging.INFO if news else logging.DEBUG, "applied %s", ref)
 
     async def _refuse_foreign(self, ref: Ref) -> None:
         """An object of that name that we have not seen exists: only ours may be taken over."""
