@@ -22,9 +22,9 @@ spec:
         {{- include "airflow.labels" (dict "root" .root "component" .component) | trim | nindent 8 }}
       annotations:
         {{- range $key, $value := .values.podAnnotations }}
-        {{ $key }}: {{ $value | toJson }}
+        {{ $key | toJson }}: {{ $value | toJson }}
         {{- end }}
-        airfield.dev/checksum: {{ include "airflow.checksum" . }}
+        airfield.dev/checksum: "{{ include "airflow.checksum" . }}"
     spec:
       serviceAccountName: {{ include "airflow.environment" .root }}-{{ if $kubernetes }}{{ .component }}{{ else }}airflow{{ end }}
       automountServiceAccountToken: {{ $kubernetes }}
@@ -36,7 +36,7 @@ spec:
         {{- include "airflow.podSecurityContext" (dict "ids" .root.Values.securityContext) | nindent 8 }}
       containers:
         - name: {{ .component }}
-          image: {{ .root.Values.airflow.image }}
+          image: {{ .root.Values.airflow.image | quote }}
           imagePullPolicy: {{ .root.Values.airflow.pullPolicy }}
           args: {{ .args | toJson }}
           env:
@@ -80,8 +80,8 @@ readinessProbe: { {{- $get }}, periodSeconds: 10, failureThreshold: 2, timeoutSe
 livenessProbe: { {{- $get }}, periodSeconds: 30, failureThreshold: 4, timeoutSeconds: 20}
 {{- else }}
 {{- $probe := list "python" "-I" "-S" "/etc/airfield/scripts/probe.py" .job }}
-startupProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, initialDelaySeconds: 3, periodSeconds: 1, failureThreshold: 300, timeoutSeconds: 10}
-readinessProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, periodSeconds: 15, failureThreshold: 1, timeoutSeconds: 10}
+startupProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, initialDelaySeconds: 5, periodSeconds: 1, failureThreshold: 300, timeoutSeconds: 10}
+readinessProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, periodSeconds: 15, failureThreshold: 2, timeoutSeconds: 10}
 livenessProbe: {exec: {command: {{ concat $probe (list "alive") | toJson }}}, periodSeconds: 60, failureThreshold: 2, timeoutSeconds: 20}
 {{- end }}
 {{- end }}

@@ -31,7 +31,7 @@ logging:
   base_log_folder: /opt/airflow/logs
 {{- if eq .Values.executor "KubernetesExecutor" }}
 kubernetes_executor:
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   pod_template_file: /etc/airfield/pod-template/pod.yaml
   client_factory: airfield_kubernetes.client
 {{- end }}
@@ -41,11 +41,13 @@ kubernetes_executor:
 {{- define "airflow.defaults" -}}
 core:
   load_examples: "False"
-logging:
-  # Logs are on a shared volume, so no component serves them; Airflow asks the others all the same and logs each refusal.
-  namespace_levels: airflow.utils.log.file_task_handler=CRITICAL
+{{- if eq .Values.executor "LocalExecutor" }}
+  # Workers are forked at the start, and tasks run within the scheduler's memory limit.
+  parallelism: "8"
+{{- else }}
 kubernetes_executor:
   worker_pods_creation_batch_size: "16"
+{{- end }}
 {{- end }}
 
 {{/* dag_bundle_config_list as JSON. */}}

@@ -21,14 +21,14 @@ app.kubernetes.io/component: {{ .component }}
 {{- with .component }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end -}}
 {{- with .phase }}{{ $_ := set $own "airfield.dev/phase" . }}{{ end -}}
 {{- range $key, $value := merge $own (deepCopy .root.Values.labels) }}
-{{ $key }}: {{ $value | toJson }}
+{{ $key | toJson }}: {{ $value | toJson }}
 {{- end }}
 {{- end }}
 
 {{/* metadata of an object. Takes root, name (after the environment's), component, phase. */}}
 {{- define "airflow.metadata" -}}
 name: {{ include "airflow.environment" .root }}-{{ .name }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "airflow.labels" . | trim | nindent 2 }}
 {{- end }}

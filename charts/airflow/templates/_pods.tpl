@@ -40,9 +40,9 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- range .root.Values.bundles }}{{ $own = append $own (printf "AIRFLOW_CONN_%s" (include "airflow.connection" .name | upper)) }}{{ end -}}
 {{- range .root.Values.env }}
 {{- if has .name $own }}{{ fail (printf "env %s is set by the chart; remove it" .name) }}{{ end }}
-- name: {{ .name }}
+- name: {{ .name | quote }}
   {{- if .secret }}
-  valueFrom: {secretKeyRef: {name: {{ .secret.name }}, key: {{ .secret.key | toJson }}}}
+  valueFrom: {secretKeyRef: {name: {{ .secret.name | quote }}, key: {{ .secret.key | quote }}}}
   {{- else }}
   value: {{ .value | replace "$" "$$" | toJson }}
   {{- end }}
@@ -54,7 +54,7 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- range $fromSecrets }}
 {{- if has (first .) $reads }}
 - name: {{ index . 1 }}
-  valueFrom: {secretKeyRef: {name: {{ include "airflow.secret" (dict "root" $.root "key" (first .)) }}, key: {{ index . 2 }}}}
+  valueFrom: {secretKeyRef: {name: {{ include "airflow.secret" (dict "root" $.root "key" (first .)) | quote }}, key: {{ index . 2 }}}}
 {{- end }}
 {{- end }}
 {{- if has "jwt" $reads }}
@@ -70,7 +70,7 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- with .git }}
 {{- with .connectionSecret }}
 - name: AIRFLOW_CONN_{{ include "airflow.connection" $name | upper }}
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: connection}}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: connection}}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -113,7 +113,7 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 - {name: logs, persistentVolumeClaim: {claimName: {{ $name }}-logs}}
 {{- end }}
 {{- if has "jwt" $reads }}
-- {name: jwt, secret: {secretName: {{ include "airflow.secret" (dict "root" .root "key" "jwt") }}, defaultMode: 0440}}
+- {name: jwt, secret: {secretName: {{ include "airflow.secret" (dict "root" .root "key" "jwt") | quote }}, defaultMode: 0440}}
 {{- end }}
 {{- if has "template" $reads }}
 - {name: pod-template, configMap: {name: {{ $name }}-pod-template}}
@@ -144,7 +144,7 @@ securityContext:
 {{- with .Values.airflow.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

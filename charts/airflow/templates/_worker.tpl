@@ -21,7 +21,7 @@ spec:
     {{- include "airflow.podSecurityContext" (dict "ids" .Values.securityContext) | nindent 4 }}
   containers:
     - name: base
-      image: {{ .Values.airflow.image }}
+      image: {{ .Values.airflow.image | quote }}
       imagePullPolicy: {{ .Values.airflow.pullPolicy }}
       env:
         {{- include "airflow.env" $context | trim | nindent 8 }}

@@ -34,7 +34,7 @@ def verify(password: str, hashed: str) -> bool:
                 actual = hashlib.pbkdf2_hmac(digest, password.encode(), salt.encode(), int(iterations))
             case _:
                 return False
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError):  # TypeError: a negative cost
         return False
     return hmac.compare_digest(actual.hex().encode(), expected.encode())
 

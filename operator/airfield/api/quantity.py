@@ -14,7 +14,7 @@ _QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m|[kMGTP]|[KMGTP]i)?$")
 
 def amount(quantity: str) -> Decimal:
     """`"500m"` → 0.5, `"2Gi"` → 2147483648. ValueError for anything that is not a positive plain quantity."""
-    match = _QUANTITY.match(quantity)
+    match = _QUANTITY.fullmatch(quantity)
     if match is None:
         raise ValueError(f"{quantity!r} is not a quantity such as 500m, 1.5 or 2Gi")
     number, suffix = match.groups()

@@ -122,10 +122,9 @@ def another_operator_at_work(server: PostgresServer, name: str) -> Iterator[None
 
 async def waiting(server: PostgresServer) -> object:
     """The process of the session that waits for an advisory lock, as soon as there is one."""
+    query = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     async with asyncio.timeout(10):
-        while (
-            found := scalar(server.admin, "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        ) is None:
+        while (found := scalar(server.admin, query)) is None:  # noqa: ASYNC110 - the event is the server's
             await asyncio.sleep(0.01)
     return found
 

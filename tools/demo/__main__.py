@@ -1,0 +1,145 @@
+"""`python -m demo up` and `python -m demo down`."""
+
+import asyncio
+import sys
+import time
+
+import click
+from imagebuild.build import build
+from localcluster import Cluster, LocalClusterError
+from localcluster.cluster import current_kubeconfig
+
+from demo.airflow import run_dag
+from demo.platform import GIT, REPOSITORY, SYSTEM, Platform, PlatformError
+
+QUICKSTART = REPOSITORY / "examples" / "quickstart"
+NAMESPACE, NAME, DAG = "team-a-dev", "demo", "hello"
+READY_SECONDS = 600
+IMAGES = ("airflow", "postgres", "operator")
+
+_started = time.monotonic()
+
+
+def say(message: str) -> None:
+    """A line of progress."""
+    seconds = f"[{time.monotonic() - _started:5.0f} s] "
+    click.echo(click.style(seconds, fg="cyan") + message)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Airfield on this machine, for real."""
+
+
+@cli.command()
+def up() -> None:
+    """Start everything and end when a DAG of the first environment has succeeded."""
+    cluster = Cluster("demo", progress=say)
+    cluster.up()
+    say("building the images (the first time takes some minutes)")
+    if current_kubeconfig() is None:
+        for image in build(IMAGES):
+            cluster.load_image(image.archive)
+    else:
+        say(_needs())
+    platform = Platform(cluster)
+    say("installing CRDs and operator")
+    platform.install_operator()
+    say("starting a git server with the example DAG")
+    platform.install_git({"dags": QUICKSTART / "dags"})
+    say("applying examples/quickstart: a namespace, a class, a tenant, an environment")
+    for file in ("namespace", "class", "tenant", "environment"):
+        platform.apply(QUICKSTART / f"{file}.yaml")
+    _follow(platform)
+    say(f"running the DAG {DAG!r} through Airflow's REST API")
+    state = asyncio.run(run_dag(platform, NAMESPACE, NAME, DAG))
+    if state != "success":
+        raise PlatformError(f"the run of DAG {DAG!r} ended as {state!r}, not as 'success'")
+    say(click.style("the DAG has succeeded", fg="green"))
+    _explain(platform)
+
+
+@cli.command()
+def down() -> None:
+    """Remove everything that `up` made."""
+    cluster = Cluster("demo", progress=say)
+    if current_kubeconfig() is None:
+        cluster.down()
+        return
+    platform = Platform(cluster)
+    for file in ("environment", "tenant", "class", "namespace"):
+        platform.kubectl("delete", "--ignore-not-found", "--wait", "-f", str(QUICKSTART / f"{file}.yaml"))
+    platform.kubectl("delete", "--ignore-not-found", "namespace", GIT, SYSTEM)
+    platform.kubectl("delete", "--ignore-not-found", "clusterrole,clusterrolebinding", "airfield")
+    platform.kubectl("delete", "--ignore-not-found", "-f", str(REPOSITORY / "crds"))
+
+
+def _needs() -> str:
+    references = ["airfield/airflow:3.3.2", "airfield/postgres:17", "airfield/operator:0.1.0"]
+    return (
+        f"CLUSTER=current: your cluster must be able to run the images {', '.join(references)}, and needs a default"
+        " StorageClass and about 2 GiB of memory. Build and load them first, see docs/images.md"
+        " (kind: `kind load image-archive`, k3s: `k3s ctr images import`)"
+    )
+
+
+def _follow(platform: Platform) -> None:
+    """Wait until the environment is Ready, and say what it waits for whenever that changes."""
+    last = ""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        status = platform.get("-n", NAMESPACE, "afenv", NAME).get("status", {})
+        generation = status.get("observedGeneration", -1)
+        ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), None)
+        if ready is not None and ready["status"] == "True" and generation > 0:
+            say(click.style(f"environment {NAMESPACE}/{NAME} is Ready", fg="green"))
+            return
+        news = f"{ready['reason']}: {ready['message']}" if ready else "waiting for the operator"
+        if news != last:
+            say(f"  {news}")
+            last = news
+        time.sleep(0.5)
+    raise PlatformError(f"the environment is not Ready after {READY_SECONDS} s: {last}")
+
+
+def _explain(platform: Platform) -> None:
+    """Where it is, how to get in, what to try next."""
+    kubeconfig = platform.cluster.kubeconfig
+    own = current_kubeconfig() is None
+    url = f"http://{platform.service_address(NAMESPACE, f'{NAME}-api-server')}:8080" if own else "http://127.0.0.1:8080"
+    password = f"kubectl -n {NAMESPACE} get secret {NAME}-admin -o jsonpath='{{.data.password}}' | base64 -d"
+    lines = [
+        "",
+        click.style("Airflow", bold=True) + f"    {url}",
+        *([] if own else [f"           after: kubectl -n {NAMESPACE} port-forward service/{NAME}-api-server 8080"]),
+        "Log in     user admin, password from",
+        f"             {password}",
+        "",
+        click.style("Try next", bold=True),
+        f"  export KUBECONFIG={kubeconfig} PATH={REPOSITORY / 'bin'}:$PATH",
+        f"  kubectl airfield status {NAME} -n {NAMESPACE}",
+        f"  kubectl -n {NAMESPACE} delete deployment {NAME}-scheduler; kubectl -n {NAMESPACE} get deployments -w",
+        f"  kubectl airfield explain {NAME} -n {NAMESPACE}",
+        "",
+        "`make demo-down` removes everything.",
+    ]
+    click.echo("\n".join(lines))
+
+
+def main() -> int:
+    """Run the command; problems that a person can mend are one sentence, not a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (LocalClusterError, PlatformError) as error:
+        click.echo(f"demo: {error}", err=True)
+        return 1
+    except click.Abort:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Airfield on a cluster: CRDs, operator, git server. Used by the demo and by the end-to-end tests."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from localcluster import Cluster, tool
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SYSTEM = "airfield-system"
+GIT = "airfield-demo"
+RESTRICTED = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/enforce-version": "latest",
+}
+
+Object = dict[str, Any]
+
+
+class PlatformError(Exception):
+    """A step failed; the message is what kubectl or helm said."""
+
+
+class Platform:
+    """One cluster, seen through kubectl. Every method may be repeated."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._environ = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl; its standard output."""
+        return self._run([str(tool("kubectl")), *arguments], stdin)
+
+    def apply(self, objects: Iterable[Mapping[str, Any]] | Path) -> str:
+        """`kubectl apply --server-side` of objects, a file or a folder of files."""
+        if isinstance(objects, Path):
+            return self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(objects))
+        text = yaml.safe_dump_all(objects)
+        return self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+    def get(self, *arguments: str) -> Object:
+        """`kubectl get … -o json`."""
+        found: Object = json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return found
+
+    def namespace(self, name: str) -> None:
+        """Make a namespace that enforces the restricted Pod Security Standard."""
+        self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}])
+
+    def install_operator(self, *settings: str) -> None:
+        """CRDs and operator; `settings` are helm's `--set` pairs. Returns when the operator is ready."""
+        self.apply(REPOSITORY / "crds")
+        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(REPOSITORY / "crds"))
+        self.namespace(SYSTEM)
+        chart = [str(tool("helm")), "template", "airfield", str(REPOSITORY / "charts" / "airfield"), "-n", SYSTEM]
+        objects = self._run([*chart, *(f"--set={pair}" for pair in settings)])
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=objects)
+        self.kubectl("-n", SYSTEM, "rollout", "status", "deployment/airfield", "--timeout=180s")
+
+    def install_git(self, repositories: Mapping[str, Path]) -> None:
+        """A git server in the cluster; each folder's files become the repository `<name>.git`, branch main."""
+        self.namespace(GIT)
+        folder = REPOSITORY / "tools" / "demo" / "gitserver"
+        self.apply([_config_map("git-server", [folder / "server.py"])])
+        for name, files in repositories.items():
+            self.apply([_config_map(f"git-seed-{name}", sorted(files.glob("*.py")))])
+        self.kubectl("-n", GIT, "apply", "--server-side", "--force-conflicts", "-f", str(folder / "gitserver.yaml"))
+        self.kubectl("-n", GIT, "rollout", "status", "deployment/git", "--timeout=120s")
+
+    def service_address(self, namespace: str, name: str) -> str:
+        """The ClusterIP of a Service: this machine reaches those of its own clusters directly."""
+        return str(self.get("-n", namespace, "service", name)["spec"]["clusterIP"])
+
+    def _run(self, command: list[str], stdin: str | None = None) -> str:
+        done = subprocess.run(command, input=stdin, env=self._environ, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise PlatformError(f"{Path(command[0]).name} {' '.join(command[1:4])}: {done.stderr.strip()}")
+        return done.stdout
+
+
+def _config_map(name: str, files: Iterable[Path]) -> Object:
+    data = {file.name: file.read_text(encoding="utf-8") for file in files}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": GIT}, "data": data}
