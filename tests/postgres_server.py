@@ -23,7 +23,7 @@ from psycopg import sql
 from airfield.postgres.connection import Address
 from airfield.postgres.scram import scram_verifier
 
-START_SECONDS = 30
+START_SECONDS = 120
 CREATE_CLUSTER_CONFIG = Path("/etc/postgresql-common/createcluster.conf")
 
 FAKE_AIRFLOW = """

@@ -8,15 +8,11 @@ from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec,
 from airfield.api.environment_class import AirflowEnvironmentClass, Catalog
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
 from airfield.api.tenant import AirflowTenant, Owner
+from dag_source_cases import ACCEPTED_SOURCES, REFUSED_SOURCES
 
 Json = dict[str, Any]
 MODELS = {model.__name__: model for model in (AirflowEnvironment, AirflowTenant, AirflowEnvironmentClass)}
 
-CREDENTIALS = "a git URL must not carry credentials: put them into a Secret and name it in credentialsSecret"
-URL = "a git URL is https://host/path, http://, ssh:// or git:// likewise, or user@host:path"
-REF = "a git ref is a branch, tag or commit: it starts with a letter or digit and has no '..', '//' or spaces"
-SUBDIR = "subdir is a path inside the repository: no leading '/', no '..'"
-PATH = "path is an absolute path inside the image: it starts with '/' and has no '..'"
 OWNED_LABELS = "labels under airfield.dev/ and app.kubernetes.io/ are the operator's own"
 ONE_SOURCE, ONE_VALUE = DagBundle.RULES[0].message, EnvVar.RULES[0].message
 ONE_DATABASE, ONE_OWNER = Database.RULES[0].message, Owner.RULES[0].message
@@ -135,143 +131,14 @@ def _sources() -> Iterator[Case]:
     for name in ("Main", "-main", "1main", "ma in", "a" * 41, ""):
         yield Case(f"bundle-name-{name}", bundle(name=name, image=image), "dags.bundles[0].name")
     yield Case("bundle-name-longest", bundle(name="a" * 40, image=image))
-    for field, valid in ACCEPTED_STRINGS.items():
+    for field, valid in ACCEPTED_SOURCES.items():
         yield from (Case(f"{field}-{value!r}", _with(field, value)) for value in valid)
-    for (field, message), invalid in REFUSED_STRINGS.items():
+    for (field, message), invalid in REFUSED_SOURCES.items():
         yield from (Case(f"{field}-{value!r}", _with(field, value), message) for value in invalid)
 
 
 def _with(field: str, value: str) -> Json:
     return bundle(image={"path": value}) if field == "path" else git(**{field: value})
-
-
-ACCEPTED_STRINGS = {
-    "url": (
-        "https://github.com/apache/airflow.git",
-        "http://git.airfield-demo.svc.cluster.local/dags.git",
-        "https://git.example.com:8443/a/b",
-        "https://dev.azure.com/org/My%20Project/_git/repo",
-        "https://[2001:db8::1]:8443/x.git",
-        "https://host/@team/~user/x.git",
-        "ssh://git@github.com/a/b.git",
-        "ssh://host:2222/a",
-        "git://host/x",
-        "git@github.com:org/repo.git",
-        "git@ssh.dev.azure.com:v3/org/project/repo",
-        "git@host:/srv/git/x.git",
-        "https://host/" + "a" * (1024 - len("https://host/")),
-    ),
-    "ref": (
-        "main",
-        "v1.2.3",
-        "feature/x-1_y",
-        "refs/heads/main",
-        "0123456789abcdef0123456789abcdef01234567",
-        "fix/#12",
-        "release+1",
-        "a" * 255,
-    ),
-    "subdir": ("dags", "team/dags/", ".airflow/dags", "my dags/a..b", "a" * 255),
-    "path": ("/opt/airflow/dags", "/dags/", "/opt/.hidden/a..b", "/" + "a" * 254),
-}
-REFUSED_STRINGS = {
-    ("url", CREDENTIALS): (
-        "https://user:password@host/x",
-        "https://token@host/x",
-        "https://:password@host/x",
-        "https://user:pass@word@host/x",
-        "https://good.example#@evil.example/x",
-        "ssh://git:password@host/x",
-        "git://user@host/x",
-    ),
-    ("url", URL): (
-        "file:///etc/passwd",
-        "ext::sh -c id",
-        "ext::sh@host:x",
-        "fd::17/x",
-        "http::https://host/x",
-        "git+ssh://host/x",
-        "ftp://host/x",
-        "/etc/passwd",
-        "../repository",
-        "host/x",
-        "-oProxyCommand=id",
-        "--upload-pack=id",
-        "-u@host:x",
-        "git@-oProxyCommand=id:x",
-        "git@host:-x",
-        "git@host:",
-        "ssh://-oProxyCommand=id/x",
-        "ssh://-git@-host/x",
-        "https://-host/x",
-        "https://host",
-        "https:///x",
-        "HTTPS://host/x",
-        "https://host:port/x",
-        "https://host/a b",
-        "https://host/x\n",
-        "https://host/\tx",
-        "https://host/\x00x",
-        "https://host/\x7fx",
-        "https://host/`id`",
-        "https://host/$(id)",
-        "https://host/'x",
-        'https://host/"x',
-        "https://host\\evil/x",
-        "https://h\u043est/x",
-        "https://host/\u202ex",
-    ),
-    ("ref", REF): (
-        "-x",
-        "--upload-pack=id",
-        "..",
-        "a..b",
-        "../x",
-        "refs/heads/../x",
-        "a//b",
-        "/a",
-        "a/",
-        "a.",
-        "a/.b",
-        "+a:b",
-        "a:b",
-        "a^",
-        "a~1",
-        "a@{1}",
-        "@",
-        "a b",
-        "a\n",
-        "a\x00",
-        "a\\b",
-        "a*",
-        "a;id",
-        "$(id)",
-        "{{ ref }}",
-        "gr\u00fcn",
-    ),
-    ("ref", "ref"): ("", "a" * 256),
-    ("url", "url"): ("", "https://host/" + "a" * (1025 - len("https://host/"))),
-    ("subdir", SUBDIR): (
-        "/dags",
-        "..",
-        "../dags",
-        "a/../b",
-        "a/..",
-        "./a",
-        "a/./b",
-        "a//b",
-        "-a",
-        "a/-b",
-        "~/a",
-        "a\\b",
-        "a\n",
-        "$HOME",
-        "a\x00",
-    ),
-    ("subdir", "subdir"): ("", "a" * 256),
-    ("path", PATH): ("dags", "/.", "/..", "/opt/../etc", "/opt/..", "//dags", "/opt//x", "/opt/\n", "/a b", "/$HOME"),
-    ("path", "path"): ("/", "/" + "a" * 255),
-}
 
 
 def _fields() -> Iterator[Case]:
@@ -334,7 +201,7 @@ def _fields() -> Iterator[Case]:
         "template": (32768, lambda n: blueprint(valuesTemplate="x" * n)),
         "owners": (64, lambda n: tenant(owners=[{"kind": "User", "name": "a"}] * n)),
         "allowed-classes": (64, lambda n: tenant(allowedClasses=[f"a{i}" for i in range(n)])),
-        "labels": (32, lambda n: tenant(labels={f"a{i}": "x" for i in range(n)})),
+        "labels": (24, lambda n: tenant(labels={f"a{i}": "x" for i in range(n)})),
         "sizes": (16, lambda n: blueprint(sizes=[{"name": f"a{i}", "defaults": {}} for i in range(n)])),
     }
     for name, (most, make_n) in lengths.items():
@@ -348,9 +215,18 @@ def _fields() -> Iterator[Case]:
     for name in ("1A", "A-B", "A=B", "A\n", ""):
         yield Case(f"env-name-{name!r}", variable(name=name, value="x"), "env[0].name")
     yield Case("env-twice", environment(env=[{"name": "A", "value": "x"}] * 2), "Duplicate value")
-    for image in ("-x", "a b", "a\n", "a;id", ""):
+    for image in ("-x", "a b", "a\n", "a;id", "a:", "A/b", "a" * 501, ""):
         yield Case(f"image-{image!r}", environment(image={"reference": image}), "reference")
     yield Case("image", environment(image={"reference": "registry:5000/a/b_c:1@sha256:0123"}))
+    for size in ("1Gi", "10M", "2T"):
+        yield Case(f"volume-{size}", environment(database={"embedded": {"size": size}}))
+    for size in ("0Gi", "1.5Gi", "500m", "100", "1Pi", "1Ki", "12345678901Gi"):
+        yield Case(f"volume-{size}", environment(logs={"persistentVolume": {"size": size}}), "persistentVolume.size")
+    for text in ("two\nlines\tof gr\u00fcn, {{ braces }} and ${NAME}", ""):
+        yield Case(f"text-{text!r}", environment(config={"core": {"x": text}}, env=[{"name": "A", "value": text}]))
+    for text in ("\x00", "\x1b[31m", "a\rb", "\x85", "\u2028", "\ufeff"):
+        yield Case(f"option-{text!r}", environment(config={"core": {"x": text}}), "spec.config.core.x")
+        yield Case(f"value-{text!r}", variable(value=text), "spec.env[0].value")
 
 
 def _cpu(cpu: Any) -> Json:

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001, S608 - a script of the image, whose table names are its own
 """Write the schema of a fresh Airflow database, FAB tables and roles included, as SQL that any owner can load.
 
 Usage: schema.py DIRECTORY, as the user who may run PostgreSQL. Writes DIRECTORY/schema.sql and DIRECTORY/schema.json.
@@ -23,11 +24,13 @@ def postgres(program: str, *arguments: str) -> str:
 
 
 def loadable(dump: str) -> str:
-    """Return the statements that a database driver understands and a database owner may run: no psql commands, no SETs."""
+    """Return what a database driver understands and a database's owner may run: no psql commands, no SETs."""
     return "".join(
         line
         for line in dump.splitlines(keepends=True)
-        if not line.startswith(("\\", "--", "SET ", "SELECT pg_catalog.set_config", "CREATE SCHEMA", "COMMENT ON SCHEMA"))
+        if not line.startswith(
+            ("\\", "--", "SET ", "SELECT pg_catalog.set_config", "CREATE SCHEMA", "COMMENT ON SCHEMA")
+        )
         and line.strip()
     )
 
@@ -44,6 +47,7 @@ def main(target: Path) -> None:
                 "AIRFLOW__CORE__AUTH_MANAGER": FAB_AUTH_MANAGER,
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
                 "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+                "PYTHONHASHSEED": "0",  # the order in which FAB's permissions get their ids
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres@/airflow?host={folder}",
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://postgres@/airflow?host={folder}",
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from airfield.kube import credentials
 from airfield.kube.client import KubeClient
-from airfield.kube.inventory import Inventory, digest, owned_digest
+from airfield.kube.inventory import Inventory, digest, owned_digest, state_of
 from airfield.kube.kinds import Ref
 from localcluster import tool
 
@@ -182,6 +183,24 @@ async def test_another_manager_of_the_same_name_that_updates(client: KubeClient,
     before = owned_digest(await client.get(ref) or {})
     await client.patch(ref, {"data": {"a": "other"}})
     assert owned_digest(await client.get(ref) or {}) != before
+
+
+def job(namespace: str) -> Object:
+    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [container("main")]}}}
+    metadata = {"namespace": namespace, "name": "demo", "labels": LABELS}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+@pytest.mark.parametrize("make", [deployment, job])
+async def test_controllers_change_nothing_of_ours(client: KubeClient, namespace: str, make: Any) -> None:
+    """Until the object has done its work, on simulated nodes."""
+    manifest = make(namespace)
+    first = await client.apply(manifest)
+    async with asyncio.timeout(60):
+        while not state_of(live := await client.get(Ref.of(manifest)) or first).ready:  # noqa: ASYNC110 - the API server is asked
+            await asyncio.sleep(0.1)
+    assert live["metadata"]["resourceVersion"] != first["metadata"]["resourceVersion"]
+    assert owned_digest(live) == owned_digest(first)
 
 
 async def changed(client: KubeClient, manifest: Object, write: Any, *, changes: bool) -> None:

@@ -1,4 +1,4 @@
-"""Builds the project's container images on a bare Debian machine: no Docker, no image registry, only Debian packages and PyPI."""
+"""Builds the project's container images with Debian packages and PyPI alone: no Docker, no image registry."""
 
 from imagebuild.build import Image, build
 

@@ -29,7 +29,9 @@ def install_tools() -> None:
     if all(shutil.which(tool) for tool in DEBIAN_PACKAGES):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise RuntimeError(f"images are built with {' and '.join(DEBIAN_PACKAGES)}: install them, or run as root on Debian")
+        raise RuntimeError(
+            f"images are built with {' and '.join(DEBIAN_PACKAGES)}: install them, or run as root on Debian"
+        )
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run([*apt, "update"], check=True)

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -15,16 +14,18 @@ from imagebuild.base import BASE_VERSION, ensure_base, install_tools
 from imagebuild.buildah import Buildah
 from imagebuild.images import RECIPES, Recipe
 from imagebuild.paths import REPOSITORY, cache
+from localcluster import tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 KEPT_ARCHIVES = 3
 
 
 @dataclass(frozen=True)
 class Image:
-    """A built image. `reference` is its name in containerd, `archive` a docker-archive that `ctr images import` reads."""
+    """A built image: its name in containerd, and the docker-archive that `ctr images import` reads."""
 
     name: str
     reference: str
@@ -34,7 +35,8 @@ class Image:
 def build(names: Iterable[str] = (), *, helm: Path | None = None) -> list[Image]:
     """Build the named images (default: all), skipping those whose archive exists.
 
-    `helm` is the binary that goes into the operator's image. Raises KeyError for an unknown name.
+    `helm` is the binary that goes into the operator's image; default: the one built from tools/go/helm.
+    Raises KeyError for an unknown name.
     """
     recipes = [RECIPES[name] for name in names] or list(RECIPES.values())
     folder = cache() / "images"
@@ -43,10 +45,7 @@ def build(names: Iterable[str] = (), *, helm: Path | None = None) -> list[Image]
 
 
 def _build(recipe: Recipe, folder: Path, helm: Path | None) -> Image:
-    if recipe.needs_helm:
-        helm = helm or _local_helm()
-    else:
-        helm = None
+    helm = (helm or tool("helm", _say)) if recipe.needs_helm else None
     archive = folder / f"{recipe.name}-{recipe.digest(BASE_VERSION, helm)}.tar"
     image = Image(recipe.name, f"docker.io/{recipe.reference}", archive)
     with FileLock(folder / ".lock"):
@@ -82,10 +81,6 @@ def _prune(folder: Path, name: str) -> None:
     archives = sorted(folder.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in archives[KEPT_ARCHIVES:]:
         old.unlink()
-
-
-def _local_helm() -> Path:
-    raise NotImplementedError
 
 
 def _say(line: str) -> None:

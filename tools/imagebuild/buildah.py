@@ -1,4 +1,4 @@
-"""buildah with its storage in the project's cache, and without anything that needs a container runtime or a registry."""
+"""buildah with its storage in the project's cache; needs neither a container runtime nor a registry."""
 
 from __future__ import annotations
 

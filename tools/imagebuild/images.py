@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-IGNORED = ("__pycache__", ".pyc")
+IGNORED = {"__pycache__"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """An image before it is built. `sources` are relative to the repository and limit what the digest and the build see."""
+    """An image before it is built. `sources`, relative to the repository, are what its digest covers."""
 
     name: str
     reference: str
@@ -35,7 +35,7 @@ class Recipe:
             if not path.exists():
                 raise FileNotFoundError(f"image {self.name}: its source {source} is missing from the repository")
             found = [path] if path.is_file() else sorted(path.rglob("*"))
-            yield from (file for file in found if file.is_file() and not any(word in str(file) for word in IGNORED))
+            yield from (file for file in found if file.is_file() and not IGNORED & set(file.parts))
 
     def digest(self, base: str, helm: Path | None) -> str:
         """Return a short content digest of everything that the image is built from."""

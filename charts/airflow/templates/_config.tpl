@@ -2,11 +2,12 @@
 
 {{/* Keys of the chart that come from elsewhere than airflow.cfg: Secrets, or defaults that must stay. */}}
 {{- define "airflow.reserved" -}}
-core: [fernet_key]
+core: [fernet_key, hostname_callable, multi_team, simple_auth_manager_users, simple_auth_manager_all_admins]
 api: [secret_key, host, port, ssl_cert, ssl_key]
 api_auth: [jwt_secret, jwt_private_key_path, trusted_jwks_url, jwt_kid, jwt_algorithm]
 database: [sql_alchemy_conn, sql_alchemy_conn_async]
-kubernetes_executor: [in_cluster, config_file, cluster_context, async_pod_creation, async_client_factory, multi_namespace_mode,
+logging: [worker_log_server_port, trigger_log_server_port]
+kubernetes_executor: [namespace, pod_template_file, client_factory, in_cluster, config_file, cluster_context, async_pod_creation, async_client_factory, multi_namespace_mode,
   multi_namespace_mode_namespace_list, worker_container_repository, worker_container_tag]
 {{- end }}
 

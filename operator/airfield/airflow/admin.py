@@ -97,7 +97,8 @@ async def _insert(connection: Connection, username: str, hashed: str, email: str
     cursor = await connection.execute(
         "INSERT INTO public.ab_user"
         " (id, first_name, last_name, username, password, active, email, created_on, changed_on)"
-        " SELECT nextval('public.ab_user_id_seq'), %(name)s::text, '', %(name)s::text, %(hash)s::text, true, %(email)s::text, now(), now()"
+        " SELECT nextval('public.ab_user_id_seq'), %(name)s::text, '', %(name)s::text,"
+        " %(hash)s::text, true, %(email)s::text, now(), now()"
         " WHERE NOT EXISTS (SELECT FROM public.ab_user WHERE email = %(email)s::text) RETURNING id",
         {"name": username, "hash": hashed, "email": email},
     )

@@ -115,6 +115,9 @@ DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 QUANTITY = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
 
+# Control characters and invisible line breaks: no file that such a text is written into can carry them as they are.
+TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]*$"
+
 
 def named(longest: int) -> Rule:
     """Rule of a whole resource: `metadata.name` is a DNS label of at most `longest` characters."""
@@ -134,14 +137,16 @@ NamespaceName = Annotated[
 ]
 SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 ImageReference = Annotated[
-    str, StringConstraints(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$")
+    str, StringConstraints(min_length=1, max_length=500, pattern=r"^[a-z0-9]([-a-zA-Z0-9._:/@]*[a-zA-Z0-9])?$")
 ]
 VersionName = Annotated[
     str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9A-Z]([-a-zA-Z0-9._]*[a-zA-Z0-9])?$")
 ]
 """An exact version (`3.3.2`) or the name of a channel (`stable`)."""
-Quantity = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=QUANTITY)]
+Quantity = Annotated[str, StringConstraints(min_length=1, max_length=20, pattern=QUANTITY)]
 """A Kubernetes quantity greater than zero, written as a string: `500m`, `1.5`, `2Gi`."""
+VolumeSize = Annotated[str, StringConstraints(min_length=2, max_length=12, pattern=r"^[1-9][0-9]*(M|G|T|Mi|Gi|Ti)$")]
+"""Whole mega-, giga- or terabytes: what every storage provider can make."""
 LabelKey = Annotated[
     str,
     StringConstraints(

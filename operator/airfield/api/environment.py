@@ -7,17 +7,18 @@ from pydantic import Field, StringConstraints
 
 from airfield.api.base import (
     LIST_ATOMIC,
+    TEXT,
     Count,
     Generation,
     ImageReference,
     Label,
     Model,
     ObjectName,
-    Quantity,
     Rule,
     SecretKeyReference,
     SecretReference,
     VersionName,
+    VolumeSize,
     list_map,
     named,
 )
@@ -69,7 +70,7 @@ class EnvVar(Model):
     name: Annotated[
         str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), ENV_RULE
     ] = Field(description="Name of the variable.")
-    value: Annotated[str, StringConstraints(max_length=4096)] | None = Field(
+    value: Annotated[str, StringConstraints(max_length=4096, pattern=TEXT)] | None = Field(
         default=None, description="The literal value. For everything secret use `secretKeyRef`."
     )
     secret_key_ref: SecretKeyReference | None = None
@@ -78,7 +79,7 @@ class EnvVar(Model):
 class Volume(Model):
     """A persistent volume that the environment asks for."""
 
-    size: Quantity | None = Field(default=None, description="Size of the volume: `5Gi`.")
+    size: VolumeSize | None = Field(default=None, description="Size of the volume: `5Gi`.")
     storage_class_name: ObjectName | None = Field(default=None, description="The cluster's default if absent.")
 
 
@@ -150,7 +151,10 @@ Config = Annotated[
     dict[
         Annotated[str, StringConstraints(max_length=63)],
         Annotated[
-            dict[Annotated[str, StringConstraints(max_length=63)], Annotated[str, StringConstraints(max_length=4096)]],
+            dict[
+                Annotated[str, StringConstraints(max_length=63)],
+                Annotated[str, StringConstraints(max_length=4096, pattern=TEXT)],
+            ],
             Field(max_length=64),
         ],
     ],

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from airfield.api.base import (
+    LIST_SET,
     DNS_LABEL,
     Count,
     Generation,
@@ -128,6 +129,15 @@ class DatabaseServer(Model):
     maintenance_database: (
         Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$")] | None
     ) = Field(default=None, description="Database that the administrator connects to; `postgres` if absent.")
+    former_clusters: Annotated[
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=64)], ...],
+        Field(max_length=16),
+        LIST_SET,
+    ] = Field(
+        default=(),
+        description="uids of the kube-system namespaces of clusters that are gone: their environments' databases are"
+        " taken over by environments of the same namespace and name here.",
+    )
 
 
 class AirflowEnvironmentClassSpec(Model):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from airfield.api import meta
-from airfield.api.base import DNS_LABEL, DNS_SUBDOMAIN, QUANTITY, VALIDATIONS
+from airfield.api.base import DNS_LABEL, DNS_SUBDOMAIN, QUANTITY, TEXT, VALIDATIONS
 
 Json = Mapping[str, Any]
 
@@ -16,7 +16,12 @@ _INTRODUCTION: Final = f"""# Resource reference
 API group `{meta.GROUP}`, version `{meta.VERSION}`. `[]` marks the items of a list, `[*]` the values of a map.
 `kubectl explain` shows the same descriptions.
 """
-_PATTERNS: Final = {DNS_LABEL: "DNS label", DNS_SUBDOMAIN: "DNS subdomain", QUANTITY: "quantity"}
+_PATTERNS: Final = {
+    DNS_LABEL: "DNS label",
+    DNS_SUBDOMAIN: "DNS subdomain",
+    QUANTITY: "quantity",
+    TEXT: "no control characters",
+}
 
 
 def reference(definitions: Sequence[Json]) -> str:

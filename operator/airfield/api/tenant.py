@@ -8,10 +8,12 @@ from pydantic import Field, StringConstraints
 from airfield.api.base import (
     LIST_ATOMIC,
     LIST_SET,
+    TEXT,
     Count,
     Generation,
     Label,
-    Labels,
+    LabelKey,
+    LabelValue,
     Model,
     NamespaceName,
     Rule,
@@ -44,7 +46,7 @@ class Owner(Model):
     )
 
     kind: OwnerKind
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=TEXT)] = Field(
         description="As the cluster's authentication names them."
     )
     namespace: NamespaceName | None = Field(default=None, description="Namespace of a ServiceAccount.")
@@ -59,7 +61,7 @@ class TenantNamespace(Model):
 class AirflowTenantSpec(Model):
     """What the platform team grants a team."""
 
-    display_name: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+    display_name: Annotated[str, StringConstraints(max_length=128, pattern=TEXT)] | None = Field(
         default=None, description="The team's name for people."
     )
     owners: Annotated[tuple[Owner, ...], Field(max_length=64), LIST_ATOMIC] = Field(
@@ -73,7 +75,8 @@ class AirflowTenantSpec(Model):
     )
     labels: (
         Annotated[
-            Labels,
+            dict[LabelKey, LabelValue],
+            Field(max_length=24),
             Rule(
                 f"!self.exists(key, {' || '.join(f'key.startsWith({prefix!r})' for prefix in _OWNED_PREFIXES)})",
                 f"labels under {' and '.join(_OWNED_PREFIXES)} are the operator's own",

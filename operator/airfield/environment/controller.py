@@ -128,7 +128,9 @@ class Controller:
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
         live = await self._doors.kube.patch(ref, patch)
-        if live is not None and live["metadata"].get("finalizers"):
+        if live is None or (metadata.deletion_timestamp is not None and not finalizers):
+            self._doors.resources.environments.pop((metadata.namespace, metadata.name), None)
+        else:
             self._doors.resources.observe_environment(live)
 
     async def _invalid(self, key: tuple[str, str], body: Mapping[str, Any], error: ValidationError) -> float:

@@ -8,7 +8,7 @@ from airfield.api import meta
 from airfield.api.environment import AirflowEnvironment, DeletionPolicy, EnvironmentDefaults
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.environment.admit import ALLOWED_KINDS, DATA_KINDS
-from airfield.environment.rollout import LABEL_DERIVED
+from airfield.environment.rollout import is_derived
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
 
@@ -56,4 +56,4 @@ def _ours(child: Child) -> bool:
 
 
 def _data(child: Child) -> bool:
-    return child.ref.kind in DATA_KINDS and LABEL_DERIVED not in child.labels
+    return child.ref.kind in DATA_KINDS and not is_derived(child)

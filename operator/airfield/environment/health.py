@@ -9,7 +9,7 @@ from airfield.api import meta
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective
-from airfield.environment.rollout import components, pod_sentence
+from airfield.environment.rollout import IMAGE_PROBLEMS, components, image_sentence, pod_sentence
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
 
@@ -44,10 +44,8 @@ def judge_workloads(children: Mapping[Ref, Child]) -> Outcome:
         pod for pod in components(children, "Pod") if pod.state.problem and pod.labels.get(meta.LABEL_COMPONENT) in sick
     ]
     for pod in pods:
-        if "Pull" in pod.state.problem or pod.state.problem in {"InvalidImageName", "ErrImageNeverPull"}:
-            return Stall(
-                Reason.IMAGE_PULL_FAILED, f"{pod_sentence(pod)}; check the image's name and the pull secrets", 15
-            )
+        if pod.state.problem in IMAGE_PROBLEMS:
+            return Stall(Reason.IMAGE_PULL_FAILED, image_sentence(pod), 15)
     for pod in pods:
         if pod.state.problem == "Unschedulable":
             return Wait(Reason.UNSCHEDULABLE, pod_sentence(pod), 15)

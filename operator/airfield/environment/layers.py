@@ -7,9 +7,9 @@ from typing import Any
 Json = dict[str, Any]
 
 _UNIONS = frozenset({"database"})
-"""Objects of which exactly one member is set: naming another member replaces the one below."""
+"""Paths of objects of which exactly one member is set: naming another member replaces the one below."""
 _BY_NAME = frozenset({"env"})
-"""Lists whose items are told apart by name: an upper layer replaces or adds single items."""
+"""Paths of lists whose items are told apart by name: an upper layer replaces or adds single items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,17 @@ def _lay(merged: Merged, below: Json, above: Mapping[str, Any], path: str, layer
         if value is None:
             continue
         if isinstance(value, Mapping):
-            if key in _UNIONS:
-                for other in set(below.get(key, {})) - set(value):
-                    del below[key][other]
+            inner = below.setdefault(key, {})
+            if here in _UNIONS and (named := {member for member in value if value[member] is not None}):
+                for other in inner.keys() - named:
+                    del inner[other]
                     _forget(merged, f"{here}.{other}")
-            if not value:
+            _lay(merged, inner, value, here, layer)
+            if inner:
+                merged.origins.pop(here, None)  # no longer a leaf, if it was one
+            else:
                 merged.origins[here] = layer
-            _lay(merged, below.setdefault(key, {}), value, here, layer)
-        elif key in _BY_NAME:
+        elif here in _BY_NAME:
             items = {item["name"]: item for item in below.get(key, [])}
             for item in value:
                 items[item["name"]] = item

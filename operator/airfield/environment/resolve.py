@@ -54,8 +54,8 @@ BUNDLED: Final[Mapping[str, Any]] = {
     },
 }
 POSTGRES_IMAGE: Final = "airfield/postgres:17"
-NAME: Final = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-_CONFIG_NAME = re.compile(r"^[a-z][a-z0-9_.-]*$")
+NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_CONFIG_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def resolve(
 ) -> Effective:
     """Resolve `environment`, given all tenants that claim its namespace and its class (None: there is no such class)."""
     spec, metadata = environment.spec, environment.metadata
-    if len(metadata.name) > MAX_NAME or not NAME.match(metadata.name):
+    if len(metadata.name) > MAX_NAME or not NAME.fullmatch(metadata.name):
         raise Unresolved(
             [
                 Problem(
@@ -261,10 +261,11 @@ def _server(
     found = next((server for server in servers if name in {None, server.name}), None)
     if found is None:
         known = ", ".join(sorted(server.name for server in servers)) or "none"
+        which = "any database server" if name is None else f"a database server {name!r}"
         problems.append(
             Problem(
                 Reason.SERVER_NOT_FOUND,
-                f"spec.database.server.name: class {blueprint.metadata.name!r} has no database server {name!r} (it has: {known})",
+                f"spec.database.server.name: class {blueprint.metadata.name!r} does not have {which} (it has: {known})",
             )
         )
     return found
@@ -274,7 +275,7 @@ def _reserved(settings: EnvironmentDefaults, merged: Merged) -> Iterator[Problem
     for section, options in (settings.config or {}).items():
         for key in options:
             where, source = f"config.{section}.{key}", merged.origins.get(f"config.{section}.{key}", "?")
-            if not _CONFIG_NAME.match(section) or not _CONFIG_NAME.match(key):
+            if not _CONFIG_NAME.fullmatch(section) or not _CONFIG_NAME.fullmatch(key):
                 yield Problem(
                     Reason.INVALID_SPEC,
                     f"{where} (set by {source}): sections and options are lower-case words of airflow.cfg",
@@ -312,14 +313,15 @@ def _bundles(bundles: Sequence[DagBundle]) -> Iterator[Problem]:
 def _resources(settings: EnvironmentDefaults, blueprint: AirflowEnvironmentClass) -> Iterator[Problem]:
     ceilings = blueprint.spec.ceilings
     limits = {} if ceilings is None else {"cpu": ceilings.cpu, "memory": ceilings.memory}
-    components = settings.components.to_json() if settings.components else {}
+    given_components = settings.components.to_json() if settings.components else {}
+    components = {f"components.{name}": given for name, given in given_components.items()}
     if settings.database and settings.database.embedded and settings.database.embedded.resources:
         components["database.embedded"] = {"resources": settings.database.embedded.resources.to_json()}
     for component, given in components.items():
         resources = given.get("resources", {})
         for kind, ceiling in {"cpu": None, "memory": None, **limits}.items():
             asked, most = resources.get("requests", {}).get(kind), resources.get("limits", {}).get(kind)
-            where = f"components.{component}.resources"
+            where = f"{component}.resources"
             if asked and most and amount(asked) > amount(most):
                 yield Problem(
                     Reason.INVALID_SPEC, f"{where}: the request for {kind} ({asked}) is above the limit ({most})"
@@ -328,7 +330,7 @@ def _resources(settings: EnvironmentDefaults, blueprint: AirflowEnvironmentClass
                 if value and ceiling and amount(value) > amount(ceiling):
                     yield _above(f"{where}.{word}.{kind}", value, ceiling, blueprint)
         if ceilings and ceilings.replicas and given.get("replicas", 0) > ceilings.replicas:
-            yield _above(f"components.{component}.replicas", given["replicas"], ceilings.replicas, blueprint)
+            yield _above(f"{component}.replicas", given["replicas"], ceilings.replicas, blueprint)
     if ceilings and ceilings.storage:
         volumes = {
             "logs.persistentVolume.size": settings.logs and settings.logs.persistent_volume,

@@ -16,6 +16,9 @@ LABEL_DERIVED: Final = f"{meta.GROUP}/derived"
 RETRY_MIGRATION: Final = 60.0
 """Seconds after which a failed migration Job is replaced by a new try."""
 
+IMAGE_PROBLEMS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
+"""What the kubelet says of a container whose image it cannot get."""
+
 
 def phase_of(manifest: Manifest) -> str:
     return str(manifest["metadata"]["labels"][meta.LABEL_PHASE])
@@ -39,8 +42,13 @@ def _may_go(child: Child) -> bool:
     if child.labels.get(meta.LABEL_MANAGED_BY) != meta.MANAGED_BY:
         return False
     if child.ref.kind in DATA_KINDS:
-        return LABEL_DERIVED in child.labels
+        return is_derived(child)
     return (child.ref.api_version, child.ref.kind) in ALLOWED_KINDS
+
+
+def is_derived(child: Child) -> bool:
+    """Whether the operator can make the object again out of others. A volume never is, whatever its labels say."""
+    return child.ref.kind == "Secret" and LABEL_DERIVED in child.labels
 
 
 def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | None) -> Outcome:
@@ -59,8 +67,8 @@ def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | N
             f" `kubectl logs -n {job.ref.namespace} job/{job.ref.name}` tells more",
             after=left,
         )
-    if pod_problem is not None and "Pull" in pod_problem.state.problem:
-        return Stall(Reason.IMAGE_PULL_FAILED, pod_sentence(pod_problem), after=15)
+    if pod_problem is not None and pod_problem.state.problem in IMAGE_PROBLEMS:
+        return Stall(Reason.IMAGE_PULL_FAILED, image_sentence(pod_problem), after=15)
     if pod_problem is not None:
         return Wait(Reason.MIGRATING, f"migrating: {pod_sentence(pod_problem)}", after=10)
     return Wait(Reason.MIGRATING, "the migration Job brings the database schema up to date", after=10)
@@ -68,8 +76,14 @@ def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | N
 
 def pod_sentence(pod: Child) -> str:
     component = pod.labels.get(meta.LABEL_COMPONENT, pod.ref.name)
-    detail = pod.state.message or pod.state.terminated
+    # Of a container that crashes again and again the kubelet only says how long it waits; why it ended tells more.
+    crash = pod.state.terminated if pod.state.problem == "CrashLoopBackOff" else ""
+    detail = crash or pod.state.message or pod.state.terminated
     return f"{component}: {pod.state.problem}: {detail}" if detail else f"{component}: {pod.state.problem}"
+
+
+def image_sentence(pod: Child) -> str:
+    return f"{pod_sentence(pod)}; check the image's name and the pull secrets"
 
 
 def components(children: Mapping[Ref, Child], *kinds: str) -> Sequence[Child]:

@@ -107,6 +107,7 @@ class Controller:
             for manifest in (*objects, self._stamped(template, _secret(template))):
                 await self._doors.kube.delete(Ref.of(manifest))
         if state.failed:
+            await server.drop_template(template.revision)  # what the Job left half done would only fail again
             return f"template for {template.entry.image} on server {template.server.name!r}: its Job failed: {state.message}"
         return None if state.complete else ""
 

@@ -46,6 +46,21 @@ _Loader.add_implicit_resolver(
 )
 
 
+def documents(text: bytes | str) -> list[Any]:
+    """The documents of a YAML stream, as Kubernetes reads them; empty ones are left out.
+
+    Raises:
+        ValueError: bad YAML, or too much; the message is what the stream is made of, to go on after "contains".
+    """
+    try:
+        found = [document for document in yaml.load_all(text, _Loader) if document]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"YAML that cannot be read: {error}") from error
+    if sum(1 for _, _ in zip(_nodes(found), range(MAX_NODES + 1), strict=False)) > MAX_NODES:
+        raise ValueError(f"more than {MAX_NODES} values")
+    return found
+
+
 def parse(output: bytes) -> list[dict[str, Any]]:
     """The objects in the output of `helm template`, empty documents left out.
 
@@ -53,13 +68,11 @@ def parse(output: bytes) -> list[dict[str, Any]]:
         HelmError: bad YAML, something that is not an object, a hook, the same object twice, or too much.
     """
     try:
-        documents = [document for document in yaml.load_all(output, _Loader) if document]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise HelmError(f"the chart renders to YAML that cannot be read: {error}") from error
-    if sum(1 for _, _ in zip(_nodes(documents), range(MAX_NODES + 1), strict=False)) > MAX_NODES:
-        raise HelmError(f"the chart renders to more than {MAX_NODES} values")
+        found = documents(output)
+    except ValueError as error:
+        raise HelmError(f"the chart renders to {error}") from error
     seen: set[tuple[str, ...]] = set()
-    for document in documents:
+    for document in found:
         name = _name(document)
         annotations = document["metadata"].get("annotations") or {}
         if HOOK in annotations:
@@ -70,7 +83,7 @@ def parse(output: bytes) -> list[dict[str, Any]]:
         if name in seen:
             raise HelmError(f"the chart renders {name[1]} {name[3]} twice")
         seen.add(name)
-    return documents
+    return found
 
 
 def _name(document: Any) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ class Helm:
             arguments = [
                 "template",
                 release,
-                os.path.abspath(chart),
+                str(chart),
                 "--namespace",
                 namespace,
                 "--kube-version",
@@ -132,7 +132,6 @@ class Helm:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                cwd=home,
                 env=environment,
                 start_new_session=True,
             )
@@ -175,7 +174,7 @@ async def _communicate(process: asyncio.subprocess.Process, stdin: bytes) -> tup
             group.create_task(feed(process.stdin))
             output = group.create_task(read(process.stdout))
             errors = group.create_task(read(process.stderr))
-    except* HelmError as failures:
+    except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return output.result(), errors.result()
 
@@ -185,7 +184,8 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
+        # Not wait(): that waits for ever while output is left unread.
+        await asyncio.shield(process.communicate())
 
 
 def useful(stderr: str, home: str = "") -> str:

@@ -113,7 +113,11 @@ def test_keys_in_overlap() -> None:
         (PRIVATE, '{"keys": []}', "lacks the private key's public half"),
         (PRIVATE, OTHER_JWKS, "lacks the private key's public half"),
         (PRIVATE, JWKS.replace(KID, "another"), "lacks the private key's public half"),
-        (PRIVATE, OTHER_JWKS.replace(json.loads(OTHER_JWKS)["keys"][0]["kid"], KID), "lacks the private key's public half"),
+        (
+            PRIVATE,
+            OTHER_JWKS.replace(json.loads(OTHER_JWKS)["keys"][0]["kid"], KID),
+            "lacks the private key's public half",
+        ),
         (PRIVATE, JWKS.replace("EdDSA", "RS256"), "lacks the private key's public half"),
         (PRIVATE, JWKS.replace('"use"', '"d": "secret", "use"'), "holds a private key"),
     ],

@@ -9,9 +9,10 @@ import yaml
 from pydantic import BaseModel, Field, StringConstraints, create_model
 
 from airfield.api.base import LIST_ATOMIC, LIST_SET, VALIDATIONS, Model, Rule, list_map
-from airfield.api.crd import KINDS, SchemaError, definition, structural
+from airfield.api.crd import KINDS, definition
 from airfield.api.generate import difference, generated
 from airfield.api.reference import reference
+from airfield.api.structural import SchemaError, structural
 from resource_cases import MODELS
 
 REPOSITORY = Path(__file__).parents[3]
@@ -170,6 +171,12 @@ def test_defaults() -> None:
     assert convert(Annotated[int, Field(ge=0, le=1)], default=0)["default"] == 0
     assert convert(bool, default=False)["default"] is False
     assert "default" not in convert(Annotated[tuple[Short, ...], Field(max_length=1), LIST_ATOMIC], default=())
+
+
+def test_the_rules_of_a_field_and_of_its_model_add_up() -> None:
+    rules = convert(Annotated[Point, Rule("self.x < 5", "x is small")])[VALIDATIONS]
+
+    assert [rule["message"] for rule in rules] == ["x and y differ", "x is small"]
 
 
 def test_a_field_s_description_goes_before_its_model_s() -> None:

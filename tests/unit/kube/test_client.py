@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
+
 from airfield.kube import kinds
 from airfield.kube.client import MAX_CONNECTIONS, KubeClient
 from airfield.kube.credentials import Credentials
@@ -172,7 +173,11 @@ async def test_nobody_listens() -> None:
         (status(410, "Expired"), "HTTP 410", {"gone"}),
         (status(422, "Invalid"), "HTTP 422", {"invalid"}),
         (status(400, "BadRequest", 'strict decoding error: unknown field "x"'), "unknown field", {"invalid"}),
-        (status(500, "", "failed to create typed patch object (a): .spec.x: field not declared"), "spec.x", {"invalid"}),
+        (
+            status(500, "", "failed to create typed patch object (a): .spec.x: field not declared"),
+            "spec.x",
+            {"invalid"},
+        ),
         (status(500, "InternalError"), "HTTP 500", {"transient"}),
         (status(503, "ServiceUnavailable"), "HTTP 503", {"transient"}),
         (raw(502, "<html>bad gateway</html>"), "bad gateway", {"transient"}),

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-import datetime
 import json
 import ssl
 import stat
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from airfield.kube import credentials
-from airfield.kube.credentials import TOKEN_MAX_AGE, CredentialsError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from airfield.kube import credentials
+from airfield.kube.credentials import TOKEN_MAX_AGE, CredentialsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,16 +24,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Paths of a self-signed certificate and its key."""
     folder = tmp_path_factory.mktemp("pki")
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=test")
-    now = datetime.datetime.now(datetime.UTC)
-    tomorrow = now + datetime.timedelta(days=1)
+    now = datetime.now(UTC)
+    tomorrow = now + timedelta(days=1)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, tomorrow)
     signed = builder.sign(key, hashes.SHA256())
     cert, private = folder / "tls.crt", folder / "tls.key"
     cert.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return str(cert), str(private)
 
@@ -65,13 +64,13 @@ def write_kubeconfig(path: Path, user: dict[str, Any], **cluster: Any) -> str:
     return str(path)
 
 
-async def test_in_cluster(in_cluster: Path) -> None:
+@pytest.mark.usefixtures("in_cluster")
+async def test_in_cluster() -> None:
     found = credentials.load()
     assert (found.url, found.namespace) == ("https://198.19.0.1:6443", "airfield-system")
     assert found.ssl is not None
     assert found.ssl.verify_mode == ssl.CERT_REQUIRED
     assert await found.headers() == {"Authorization": "Bearer first"}
-    assert in_cluster.exists()
 
 
 @pytest.mark.usefixtures("in_cluster")
@@ -93,7 +92,7 @@ async def test_the_token_is_read_again_after_a_while(in_cluster: Path) -> None:
 @pytest.mark.parametrize("missing", ["token", "ca.crt", "namespace"])
 def test_a_missing_file_of_the_service_account_is_named(in_cluster: Path, missing: str) -> None:
     (in_cluster / missing).unlink()
-    with pytest.raises(CredentialsError, match="serviceaccount.*automountServiceAccountToken"):
+    with pytest.raises(CredentialsError, match=r"serviceaccount.*automountServiceAccountToken"):
         credentials.load()
 
 

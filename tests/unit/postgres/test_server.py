@@ -264,6 +264,24 @@ async def test_marks(server: Server, template: str) -> None:
         await server.set_mark(tenant().name, own.mark)
 
 
+async def test_adopting_what_another_cluster_left(server: Server, template: str) -> None:
+    own, other = await clone(server, template), tenant()
+    here = replace(own.mark, cluster="new", schema="")
+    with pytest.raises(DatabaseError, match="of cluster this"):
+        await server.set_mark(own.name, here)
+    for _ in range(2):
+        await server.adopt(own.name, here)
+        assert (await server.facts(own.name, own.name)).mark == replace(own.mark, cluster="new")
+    for name, mark, problem in (
+        (own.name, other.mark, f"belongs to environment {own.mark.environment} of cluster new"),
+        (other.name, other.mark, "there is no database"),
+        ("postgres", other.mark, "has no mark"),
+    ):
+        with pytest.raises(DatabaseError, match=problem) as caught:
+            await server.adopt(name, mark)
+        assert caught.value.reason == "Conflict"
+
+
 async def test_dropping_ends_sessions(server: Server, postgres_server: PostgresServer, template: str) -> None:
     own, other = await clone(server, template), await clone(server, template)
     with login(postgres_server.superuser) as connection:

@@ -118,10 +118,9 @@ async def _on_server(run: Run) -> Outcome:
     mark = Mark(environment="/".join(names), cluster=run.doors.cluster, schema="")
     facts = await server.facts(database, role)
     if facts.exists and not mark.same_owner(facts.mark):
-        adopt = run.environment.metadata.annotations.get(meta.ANNOTATION_ADOPT_DATABASE) == "true"
-        orphan = facts.mark is not None and facts.mark.environment == mark.environment
-        if not (adopt and orphan):
-            return _not_ours(database, run.effective.server.name, facts.mark, orphan=orphan, name=run.effective.name)
+        left_behind = facts.mark is not None and facts.mark.environment == mark.environment
+        if not (left_behind and facts.mark and facts.mark.cluster in run.effective.server.former_clusters):
+            return _not_ours(database, run.effective.server.name, facts.mark)
         await server.adopt(database, mark)
     password = run.contents[Key.DATABASE.secret(run.effective.name)]["password"]
     await server.ensure_role(role, password)
@@ -145,13 +144,15 @@ async def _on_server(run: Run) -> Outcome:
     return Done()
 
 
-def _not_ours(database: str, server: str, mark: Mark | None, *, orphan: bool, name: str) -> Stall:
-    whose = "another program" if mark is None else f"environment {mark.environment} of another cluster"
-    advice = (
-        f"if that cluster is gone, `kubectl annotate afenv {name} airfield.dev/adopt-database=true` takes it over"
-        if orphan
-        else "rename this environment, or have that database removed"
-    )
+def _not_ours(database: str, server: str, mark: Mark | None) -> Stall:
+    if mark is None:
+        whose, advice = "another program", "rename this environment, or have that database removed"
+    else:
+        whose = f"environment {mark.environment} of another cluster"
+        advice = (
+            "rename this environment; or, if that cluster is gone, the platform team can hand its databases over by"
+            f" adding {mark.cluster!r} to the class's databaseServers[{server}].formerClusters"
+        )
     return Stall(
         Reason.DATABASE_CONFLICT, f"database {database!r} on server {server!r} belongs to {whose}: {advice}", after=60
     )

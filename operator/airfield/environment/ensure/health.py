@@ -83,10 +83,15 @@ def bundle_errors(log: str, names: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     lines = log.splitlines()
     for number, line in enumerate(lines):
-        name = next((name for name in names if "undle" in line and re.search(rf"\b{re.escape(name)}\b", line)), None)
+        name = next((name for name in names if "undle" in line and _mentions(line, name)), None)
         if name is None or "rror" not in line:
             continue
         said = [text.strip() for text in lines[number : number + 60] if re.search(r"fatal:|stderr:|Error:", text)]
         if said:
-            found[name] = re.sub(r"://[^/@\s]+@", "://***@", said[-1])[:300]
+            found[name] = re.sub(r"://\S+@", "://***@", said[-1][:2000])[:300]
     return found
+
+
+def _mentions(line: str, name: str) -> bool:
+    """Whether the name stands there by itself: `dags` does not in `team-dags`."""
+    return re.search(rf"(?<![-\w]){re.escape(name)}(?![-\w])", line) is not None

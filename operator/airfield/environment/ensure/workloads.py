@@ -3,13 +3,14 @@
 import logging
 
 from airfield.api import meta
-from airfield.environment.admit import NotAdmitted, admit
+from airfield.environment.admit import NotAdmitted
 from airfield.environment.ensure.run import Run
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.reasons import Reason
+from airfield.environment.render import render
 from airfield.environment.rollout import is_job, phase_of, prunable
 from airfield.environment.secrets import Key
-from airfield.environment.values import ValuesError, context, render_values
+from airfield.environment.values import ValuesError
 from airfield.helm.manifests import HelmError
 from airfield.kube.kinds import Ref
 
@@ -24,28 +25,20 @@ async def ensure_rendered(run: Run) -> Outcome:
         name: fact.fingerprint for name, fact in run.facts.items() if name != Key.ADMIN.secret(run.effective.name)
     }
     database = run.contents.get(Key.DATABASE.secret(run.effective.name), {})
-    variables = context(
-        run.effective,
-        digests,
-        operator_namespace=run.doors.settings.namespace,
-        external_host=database.get("host", ""),
-        external_port=int(database.get("port", "5432")),
-    )
     try:
-        values = render_values(run.effective.values_template, variables)
+        run.manifests = await render(
+            run.doors.helm,
+            run.doors.settings.chart,
+            run.effective,
+            digests,
+            owner=run.owner,
+            operator_namespace=run.doors.settings.namespace,
+            kube_version=run.doors.kube_version,
+            external_host=database.get("host", ""),
+            external_port=int(database.get("port", "5432")),
+        )
     except ValuesError as error:
         return Stall(Reason.TEMPLATE_FAILED, str(error))
-    try:
-        objects = await run.doors.helm.template(
-            run.doors.settings.chart,
-            release=run.effective.name,
-            namespace=run.effective.namespace,
-            values=values,
-            kube_version=run.doors.kube_version,
-        )
-        if not objects:
-            return Stall(Reason.CHART_FAILED, "the chart renders no objects; nothing is changed")
-        run.manifests = admit(objects, owner=run.owner, labels=run.effective.labels)
     except HelmError as error:
         return Stall(Reason.CHART_FAILED, str(error))
     except NotAdmitted as error:

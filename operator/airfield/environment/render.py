@@ -1,0 +1,51 @@
+"""From a complete specification to the objects of an environment: values by template, objects by Helm, admission.
+
+The reconciler and `airfield render` both call this, so that what a person sees is what the cluster gets.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from airfield.environment.admit import Manifest, admit
+from airfield.environment.resolve import Effective
+from airfield.environment.values import context, render_values
+from airfield.helm.manifests import HelmError
+from airfield.helm.template import Helm
+
+
+async def render(
+    helm: Helm,
+    chart: Path,
+    effective: Effective,
+    digests: Mapping[str, str],
+    *,
+    owner: Mapping[str, str],
+    operator_namespace: str,
+    kube_version: str,
+    external_host: str = "",
+    external_port: int = 5432,
+) -> list[Manifest]:
+    """The objects to apply, in order. `digests` has a fingerprint for each Secret that the environment reads.
+
+    Raises:
+        ValuesError: the class's template fails.
+        HelmError: the chart fails, or renders nothing.
+        NotAdmitted: the chart renders what an environment must not have.
+    """
+    variables = context(
+        effective,
+        digests,
+        operator_namespace=operator_namespace,
+        external_host=external_host,
+        external_port=external_port,
+    )
+    objects = await helm.template(
+        chart,
+        release=effective.name,
+        namespace=effective.namespace,
+        values=render_values(effective.values_template, variables),
+        kube_version=kube_version,
+    )
+    if not objects:
+        raise HelmError("the chart renders no objects; nothing is changed")
+    return admit(objects, owner=owner, labels=effective.labels)

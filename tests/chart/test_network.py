@@ -1,0 +1,118 @@
+"""The flows of an environment, read back out of its NetworkPolicies."""
+
+import pytest
+
+from chart.rendered import EXECUTORS, GIT, LOCAL, PRIVATE, Json, find, render
+
+DNS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+OPERATOR = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "airfield-system"}}}
+
+
+def policies(values: Json) -> dict[str, Json]:
+    return {item["metadata"]["name"]: item["spec"] for item in render(values) if item["kind"] == "NetworkPolicy"}
+
+
+def selected(selector: Json) -> set[str]:
+    """The components of the environment that a Pod selector means."""
+    assert selector["matchLabels"] == {"airfield.dev/environment": "demo"}
+    (expression,) = selector["matchExpressions"]
+    assert (expression["key"], expression["operator"]) == ("app.kubernetes.io/component", "In")
+    return set(expression["values"])
+
+
+def ports(rule: Json) -> set[int]:
+    return {port["port"] for port in rule["ports"]}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_nothing_is_allowed_but_dns(executor: str) -> None:
+    default = policies({"executor": executor})["demo-default"]
+    assert default["podSelector"] == {"matchLabels": {"airfield.dev/environment": "demo"}}
+    assert set(default["policyTypes"]) == {"Ingress", "Egress"}
+    assert default["egress"] == [{"ports": DNS}]
+    assert "ingress" not in default
+
+
+def test_ui_is_for_the_namespace_the_operator_and_those_named() -> None:
+    ingress = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
+    policy = policies({"networkPolicy": {"ingressFrom": [ingress]}})["demo-api-server"]
+    assert selected(policy["podSelector"]) == {"api-server"}
+    assert policy["ingress"][0]["from"] == [{"podSelector": {}}, OPERATOR, ingress]
+    assert ports(policy["ingress"][0]) == {8080}
+
+
+@pytest.mark.parametrize(("executor", "runner"), [("KubernetesExecutor", "worker"), ("LocalExecutor", "scheduler")])
+def test_tasks_reach_the_api_server_and_not_the_database(executor: str, runner: str) -> None:
+    found = policies({"executor": executor})
+    tasks = found["demo-tasks"]
+    assert selected(tasks["podSelector"]) == {runner}
+    assert selected(tasks["egress"][0]["to"][0]["podSelector"]) == {"api-server"}
+    clients = {"api-server", "scheduler", "dag-processor", "triggerer", "migration"}
+    assert selected(found["demo-database-clients"]["podSelector"]) == clients
+    assert selected(found["demo-database"]["ingress"][0]["from"][0]["podSelector"]) == clients
+    assert found["demo-database"]["ingress"][0]["from"][1] == OPERATOR
+
+
+@pytest.mark.parametrize(
+    ("database", "to", "port"),
+    [
+        ({"mode": "external", "host": "10.1.2.3", "port": 6432}, [{"ipBlock": {"cidr": "10.1.2.3/32"}}], 6432),
+        ({"mode": "external", "host": "db.example.com", "port": 5433}, None, 5433),
+        (
+            {"mode": "server", "host": "pg.databases.svc.cluster.local", "port": 5432},
+            [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "databases"}}}],
+            5432,
+        ),
+    ],
+)
+def test_other_databases_are_reached_as_narrowly_as_their_host_allows(
+    database: Json, to: list[Json] | None, port: int
+) -> None:
+    found = policies({"database": database})
+    (rule,) = found["demo-database-clients"]["egress"]
+    assert (rule.get("to"), ports(rule)) == (to, {port})
+    assert "demo-database" not in found
+
+
+def test_kubernetes_api_is_for_the_kubernetes_executor() -> None:
+    policy = policies({"networkPolicy": {"kubernetesApi": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}}})["demo-kubernetes-api"]
+    assert selected(policy["podSelector"]) == {"api-server", "scheduler"}
+    assert policy["egress"] == [{"ports": [{"protocol": "TCP", "port": 6443}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}]
+    assert "demo-kubernetes-api" not in policies({"executor": "LocalExecutor"})
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("https://git.example.com/a.git", 443),
+        ("https://git.example.com:8443/a.git", 8443),
+        ("http://git.example.com/a.git", 80),
+        ("ssh://git@git.example.com:7999/a.git", 7999),
+        ("ssh://git@git.example.com/a.git", 22),
+        ("git@git.example.com:team/a.git", 22),
+        ("git://git.example.com/a.git", 9418),
+    ],
+)
+def test_git_is_reached_on_the_port_of_its_url(url: str, port: int) -> None:
+    policy = policies({"bundles": [{"name": "a", "git": {"url": url, "ref": "main"}}]})["demo-git"]
+    assert ports(policy["egress"][0]) == {port}
+    assert selected(policy["podSelector"]) == {"dag-processor", "worker"}
+
+
+def test_git_ports_are_joined() -> None:
+    assert ports(policies({"bundles": [LOCAL, GIT, PRIVATE]})["demo-git"]["egress"][0]) == {22, 443}
+    assert "demo-git" not in policies({"bundles": [LOCAL]})
+
+
+@pytest.mark.parametrize(("executor", "runner"), [("KubernetesExecutor", "worker"), ("LocalExecutor", "scheduler")])
+def test_extra_egress_is_for_what_runs_dag_code(executor: str, runner: str) -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"protocol": "TCP", "port": 443}]}
+    policy = policies({"executor": executor, "networkPolicy": {"extraEgress": [rule]}})["demo-dags"]
+    assert selected(policy["podSelector"]) == {"dag-processor", "triggerer", runner}
+    assert policy["egress"] == [rule]
+
+
+def test_policies_can_be_left_to_somebody_else() -> None:
+    objects = render({"networkPolicy": {"enabled": False}})
+    assert not [item for item in objects if item["kind"] == "NetworkPolicy"]
+    assert find(objects, "Deployment", "demo-scheduler")
