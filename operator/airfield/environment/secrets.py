@@ -54,6 +54,7 @@ class SecretFact:
     name: str
     fingerprint: str
     fields: frozenset[str]
+    """Its keys whose values are text."""
     problem: str | None = None
     """Why the content cannot be used, for generated Secrets that somebody else made or changed."""
 
@@ -128,5 +129,12 @@ def check_secrets(effective: Effective, facts: Mapping[str, SecretFact]) -> Outc
             )
         if not any(fact.fields.issuperset(needed) for needed in reference.needs):
             wanted = " or ".join(", ".join(needed) for needed in reference.needs)
-            return Wait(Reason.SECRET_NOT_FOUND, f"{where} lacks the key {wanted}; add it", after=5)
+            return Wait(Reason.SECRET_NOT_FOUND, f"{where} lacks the key {wanted}, as text; add it", after=5)
     return Done()
+
+
+def check_port(text: str) -> str | None:
+    """What is wrong with the port in a database's Secret, None when nothing is."""
+    if text.isascii() and text.isdecimal() and 0 < int(text[:6]) <= 65535:
+        return None
+    return "port is not a number from 1 to 65535"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MAX_NODES = 500_000
 """Values in a rendered chart; what aliases repeat is counted each time. The official chart has 5,000."""
+MAX_DEPTH = 100
+"""Lists and objects within each other. libyaml's loader recurses on the C stack: 50,000 of them end the process."""
 
 HOOK = "helm.sh/hook"
 
@@ -53,12 +55,21 @@ def documents(text: bytes | str) -> list[Any]:
         ValueError: bad YAML, or too much; the message is what the stream is made of, to go on after "contains".
     """
     try:
+        _check_depth(text)
         found = [document for document in yaml.load_all(text, _Loader) if document]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"YAML that cannot be read: {error}") from error
     if sum(1 for _, _ in zip(_nodes(found), range(MAX_NODES + 1), strict=False)) > MAX_NODES:
         raise ValueError(f"more than {MAX_NODES} values")
     return found
+
+
+def _check_depth(text: bytes | str) -> None:
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} levels of nesting")
 
 
 def parse(output: bytes) -> list[dict[str, Any]]:

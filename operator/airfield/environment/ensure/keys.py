@@ -13,12 +13,14 @@ from airfield.api import meta
 from airfield.api.dags import DagBundle
 from airfield.api.environment import KeyStatus
 from airfield.environment.ensure.run import Run
-from airfield.environment.outcome import Outcome, Stall
+from airfield.environment.outcome import Done, Outcome, Stall
+from airfield.environment.reasons import Reason
 from airfield.environment.rollout import LABEL_DERIVED
 from airfield.environment.secrets import (
     FIELDS,
     Key,
     SecretFact,
+    check_port,
     check_secrets,
     fingerprint,
     missing_keys,
@@ -48,7 +50,7 @@ async def ensure_keys(run: Run) -> Outcome:
     await _adopt(run)
     outcome = check_secrets(run.effective, run.facts)
     run.keys = _key_statuses(run)
-    if isinstance(outcome, Stall) or not run.facts:
+    if not isinstance(outcome, Done):
         return outcome
     stall = await _derive(run)
     return stall or outcome
@@ -80,7 +82,7 @@ def _learn(run: Run, secret: Mapping[str, Any]) -> None:
     key = next((key for key in Key if key.secret(run.effective.name) == name), None)
     if key is not None:
         problem = problem or _problem(key, content)
-    run.facts[name] = SecretFact(name, fingerprint(data), frozenset(data), problem)
+    run.facts[name] = SecretFact(name, fingerprint(data), frozenset(content), problem)
 
 
 def _confidential(content: Mapping[str, str]) -> list[str]:
@@ -97,6 +99,8 @@ def _problem(key: Key, content: Mapping[str, str]) -> str | None:
         return generate.check_fernet(content["fernet-key"])
     if key is Key.JWT:
         return generate.check_jwt(content["private.pem"], content["jwks.json"])
+    if key is Key.DATABASE:
+        return check_port(content["port"])
     return None
 
 
@@ -181,10 +185,13 @@ async def _derive(run: Run) -> Stall | None:
     database = run.effective.settings.database
     if database is not None and database.external is not None and database.external.secret.name in run.contents:
         given = run.contents[database.external.secret.name]
-        if {"host", "database", "username", "password"} <= given.keys():
-            wanted = {field: given[field] for field in ("host", "database", "username", "password")}
-            content = connection_content(port=given.get("port", "5432"), **wanted)
-            run.derived.append(_derived(run, Key.DATABASE.secret(run.effective.name), content))
+        port = given.get("port", "5432")
+        if (problem := check_port(port)) is not None:
+            said = f"database.external.secret: Secret {database.external.secret.name!r}: {problem}; correct it"
+            return Stall(Reason.SECRET_INVALID, said, after=15)
+        wanted = {field: given[field] for field in ("host", "database", "username", "password")}
+        content = connection_content(port=port, **wanted)
+        run.derived.append(_derived(run, Key.DATABASE.secret(run.effective.name), content))
     for manifest in run.derived:
         data = manifest["data"]
         name = manifest["metadata"]["name"]

@@ -1,0 +1,48 @@
+# Each target prepares what it needs, on a fresh machine too. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+export PYTHONPATH := operator:tools:tests
+FAST := tests/unit tests/chart tests/images tests/docs
+WORKERS ?= 2
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Prepare .venv from uv.lock
+	@tools/bootstrap.sh
+
+.PHONY: demo
+demo: setup ## A cluster, the operator, an environment, and a DAG that succeeds (CLUSTER=current: on your cluster)
+	@$(PYTHON) -m demo up
+
+.PHONY: demo-down
+demo-down: setup ## Remove everything that `make demo` made
+	@$(PYTHON) -m demo down
+
+.PHONY: test
+test: lint ## All tests: unit, property, chart, API server, end to end on a real node
+	@tools/test.sh
+
+.PHONY: test-fast
+test-fast: setup ## Only the tests that need no cluster
+	$(PYTHON) -m pytest -n $(WORKERS) $(FAST)
+
+.PHONY: lint
+lint: setup ## Lint, types, import contracts, generated files
+	.venv/bin/ruff check operator tools tests examples
+	.venv/bin/ruff format --check operator tools tests examples
+	.venv/bin/mypy operator tools tests
+	.venv/bin/lint-imports
+	$(PYTHON) -m airfield.api.generate --check
+
+.PHONY: generate
+generate: setup ## Write crds/ and docs/reference.md from the models
+	$(PYTHON) -m airfield.api.generate
+
+.PHONY: bench-ready
+bench-ready: setup ## Measure seconds from apply to serving; writes docs/benchmarks.md
+	$(PYTHON) -m bench ready

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Prepares .venv from uv.lock, and nothing else. Needs Python 3.11 or newer; brings its own uv.
+set -eu
+cd "$(dirname "$0")/.."
+version=0.13.8
+home="${AIRFIELD_CACHE:-$HOME/.cache/airfield}/uv-$version"
+uv="$home/bin/uv"
+python=""
+for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "airfield: there is no Python 3.11 or newer; install one" >&2
+    exit 1
+fi
+if [ ! -x "$uv" ]; then
+    echo "installing uv $version" >&2
+    rm -rf "$home"
+    if ! "$python" -m venv "$home" 2>/dev/null; then
+        # Debian keeps venv in a package of its own.
+        rm -rf "$home"
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+        "$python" -m venv "$home"
+    fi
+    "$home/bin/pip" install --quiet --disable-pip-version-check "uv==$version"
+fi
+if ! "$uv" sync --frozen --quiet --python "$python" 2>.venv.log; then
+    cat .venv.log >&2
+    exit 1
+fi
+rm -f .venv.log
