@@ -1,5 +1,7 @@
 """The operator's configuration: environment variables, all optional."""
 
+import logging
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -34,14 +36,25 @@ class Settings:
     def from_environ(environ: Mapping[str, str] = os.environ) -> "Settings":
         """Read the variables. ValueError names the one that cannot be understood."""
 
-        def number(name: str, default: float) -> float:
+        def number(name: str, default: float, least: float = 1) -> float:
             text = environ.get(f"AIRFIELD_{name}")
             try:
-                return default if text is None else float(text)
+                found = default if text is None else float(text)
             except ValueError:
-                raise ValueError(f"AIRFIELD_{name}={text!r} is not a number") from None
+                found = math.nan
+            if not least <= found < math.inf:
+                raise ValueError(f"AIRFIELD_{name}={text!r} is not a number of at least {least:g}")
+            return found
 
         defaults = Settings()
+        url = environ.get("AIRFIELD_AIRFLOW_URL", defaults.airflow_url)
+        level = environ.get("AIRFIELD_LOG_LEVEL", defaults.log_level).upper()
+        if level not in logging.getLevelNamesMapping():
+            raise ValueError(f"AIRFIELD_LOG_LEVEL={level!r} is none of DEBUG, INFO, WARNING, ERROR")
+        try:
+            url.format(name="", namespace="")
+        except (ValueError, LookupError):
+            raise ValueError(f"AIRFIELD_AIRFLOW_URL={url!r}: in braces stand {{name}} and {{namespace}} only") from None
         return Settings(
             namespace=environ.get("AIRFIELD_NAMESPACE", defaults.namespace),
             chart=Path(environ.get("AIRFIELD_CHART", find_chart())),
@@ -49,9 +62,9 @@ class Settings:
             workers=int(number("WORKERS", defaults.workers)),
             resync_seconds=number("RESYNC_SECONDS", defaults.resync_seconds),
             health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),
-            airflow_url=environ.get("AIRFIELD_AIRFLOW_URL", defaults.airflow_url),
-            metrics_port=int(number("METRICS_PORT", defaults.metrics_port)),
-            log_level=environ.get("AIRFIELD_LOG_LEVEL", defaults.log_level).upper(),
+            airflow_url=url,
+            metrics_port=int(number("METRICS_PORT", defaults.metrics_port, least=0)),
+            log_level=level,
         )
 
 

@@ -12,7 +12,7 @@ from airfield.kube import kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.inventory import Inventory, key_of
 from airfield.kube.kinds import Kind
-from airfield.kube.resources import Resources, namespaces_of
+from airfield.kube.resources import Resources, namespaces_of, relisted, wish
 from airfield.runtime.queue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,13 @@ class Watches:
             self.resources.environments.pop(key, None)
         else:
             self.resources.observe_environment(obj)
-        if deleted or known is None or _asks(known) != _asks(obj):
+        if deleted or known is None or wish(known) != wish(self.resources.environments[key]):
             self.environments.add(key)
         if deleted or known is None:
             for tenant in self.resources.claims(key[0]):
                 self.tenants.add(tenant["metadata"]["name"])
-            self.classes.add(obj.get("spec", {}).get("className", ""))
+        for name in _class(known) ^ _class(None if deleted else obj):
+            self.classes.add(name)
 
     def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
@@ -73,7 +74,7 @@ class Watches:
             self.resources.tenants.pop(name, None)
         else:
             self.resources.tenants[name] = obj
-        if deleted or known is None or _asks(known) != _asks(obj):
+        if deleted or known is None or wish(known) != wish(obj):
             for key in self.resources.in_namespaces(namespaces):
                 self.environments.add(key)
             rivals = {
@@ -90,7 +91,7 @@ class Watches:
             self.resources.classes.pop(name, None)
         else:
             self.resources.classes[name] = obj
-        if deleted or known is None or _asks(known) != _asks(obj):
+        if deleted or known is None or wish(known) != wish(obj):
             for key in self.resources.of_class(name):
                 self.environments.add(key)
             self.classes.add(name)
@@ -107,18 +108,21 @@ class Watches:
 
     async def relist(self, kube: KubeClient) -> None:
         """Read everything anew, and have everything looked at: what watches lost comes right."""
+        resources = self.resources
+        before = dict(resources.environments), dict(resources.tenants), dict(resources.classes)
         environments, tenants, classes, *children = await asyncio.gather(
             kube.list(kinds.AIRFLOW_ENVIRONMENT),
             kube.list(kinds.AIRFLOW_TENANT),
             kube.list(kinds.AIRFLOW_ENVIRONMENT_CLASS),
             *(kube.list(kind, label_selector=SELECTOR) for kind in CHILD_KINDS),
         )
-        stale = self.resources.environments
-        self.resources.environments = {}
-        for obj in environments:
-            self.resources.observe_environment(obj)
-        self.resources.tenants = {obj["metadata"]["name"]: obj for obj in tenants}
-        self.resources.classes = {obj["metadata"]["name"]: obj for obj in classes}
+        relisted(
+            resources.environments,
+            before[0],
+            {(obj["metadata"]["namespace"], obj["metadata"]["name"]): obj for obj in environments},
+        )
+        relisted(resources.tenants, before[1], {obj["metadata"]["name"]: obj for obj in tenants})
+        relisted(resources.classes, before[2], {obj["metadata"]["name"]: obj for obj in classes})
         owned: defaultdict[Key, list[Object]] = defaultdict(list)
         for objects in children:
             for obj in objects:
@@ -126,11 +130,11 @@ class Watches:
                     owned[owner].append(obj)
         for owner in self.inventory.keys() | owned.keys():
             self.inventory.replace(owner, owned[owner])
-        for key in self.resources.environments.keys() | stale.keys():
+        for key in resources.environments.keys() | before[0].keys():
             self.environments.add(key)
-        for name in self.resources.tenants:
+        for name in resources.tenants:
             self.tenants.add(name)
-        for name in self.resources.classes:
+        for name in resources.classes:
             self.classes.add(name)
 
 
@@ -138,8 +142,7 @@ def _ref(obj: Object) -> kinds.Ref:
     return kinds.Ref.of(obj)
 
 
-def _asks(obj: Object) -> tuple[object, ...]:
-    """What of one of our resources is somebody's wish: everything but its status and the server's bookkeeping."""
-    metadata = obj["metadata"]
-    fields = ("uid", "generation", "deletionTimestamp", "finalizers", "labels", "annotations")
-    return tuple(metadata.get(field) for field in fields)
+def _class(environment: Object | None) -> set[str]:
+    """The name of the class that an environment counts for, if any."""
+    name = (environment or {}).get("spec", {}).get("className")
+    return {name} if name else set()

@@ -57,7 +57,7 @@ _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map
 
 
 def parse(text: str) -> list[Json]:
-    return [document for document in yaml.load_all(text, _UniqueKeys) if document]  # noqa: S506 - a SafeLoader
+    return [document for document in yaml.load_all(text, _UniqueKeys) if document]
 
 
 @lru_cache(maxsize=256)

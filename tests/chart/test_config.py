@@ -7,7 +7,19 @@ import json
 import pytest
 
 from airfield.api.reserved import RESERVED_CONFIG
-from chart.rendered import EXECUTORS, GIT, LOCAL, PRIVATE, Json, RenderError, airflow_cfg, environment, pod, pods, render
+from chart.rendered import (
+    EXECUTORS,
+    GIT,
+    LOCAL,
+    PRIVATE,
+    Json,
+    RenderError,
+    airflow_cfg,
+    environment,
+    pod,
+    pods,
+    render,
+)
 
 HOSTILE = [
     "plain",
@@ -160,7 +172,10 @@ def test_issuer_and_audiences_are_the_environments_own() -> None:
 def test_defaults_can_be_overridden_and_wiring_stays() -> None:
     values: Json = {
         "executor": "LocalExecutor",
-        "config": {"core": {"load_examples": "True", "parallelism": "2"}, "api": {"base_url": "https://x.example.com/a/b/"}},
+        "config": {
+            "core": {"load_examples": "True", "parallelism": "2"},
+            "api": {"base_url": "https://x.example.com/a/b/"},
+        },
     }
     objects = render(values)
     config = parsed(airflow_cfg(objects))

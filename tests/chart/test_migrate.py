@@ -83,7 +83,9 @@ class Image:
         """migrate.py with this folder in place of the image's paths, and little patience."""
         source = (CHART / "files" / "migrate.py").read_text()
         replaced = source.replace('"/opt/airfield"', repr(str(self.folder)))
-        replaced = replaced.replace('"/dev/termination-log"', repr(str(self.log))).replace("WAIT_SECONDS = 120.0", "WAIT_SECONDS = 3.0")
+        replaced = replaced.replace('"/dev/termination-log"', repr(str(self.log))).replace(
+            "WAIT_SECONDS = 120.0", "WAIT_SECONDS = 3.0"
+        )
         files = self.folder / "scripts"
         files.mkdir(exist_ok=True)
         (files / "migrate.py").write_text(replaced)
@@ -133,7 +135,9 @@ def test_an_image_without_a_dump_is_migrated_by_airflow(image: Image) -> None:
     assert image.migrations == 1
 
 
-@pytest.mark.parametrize(("section", "key"), [("database", "external_db_managers"), ("logging", "log_filename_template")])
+@pytest.mark.parametrize(
+    ("section", "key"), [("database", "external_db_managers"), ("logging", "log_filename_template")]
+)
 def test_settings_that_reach_the_database_are_left_to_airflow(image: Image, section: str, key: str) -> None:
     config = image.folder / "airflow.cfg"
     config.write_text(f"[{section}]\n{key} = 100%%\n")
@@ -219,7 +223,9 @@ def test_a_kill_at_any_point_leaves_all_or_nothing(image: Image) -> None:
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'airfield-migration' AND datname = current_database()"
         ) != [(0,)]:
             assert time.monotonic() < deadline  # the server notices a dead client when the statement ends
-        tables = image.database.query("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
+        tables = image.database.query(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        )
         assert tables in ([(0,)], [(3,)])
         if process.returncode == 0:
             break

@@ -75,9 +75,13 @@ def test_other_databases_are_reached_as_narrowly_as_their_host_allows(
 
 
 def test_kubernetes_api_is_for_the_kubernetes_executor() -> None:
-    policy = policies({"networkPolicy": {"kubernetesApi": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}}})["demo-kubernetes-api"]
+    policy = policies({"networkPolicy": {"kubernetesApi": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}}})[
+        "demo-kubernetes-api"
+    ]
     assert selected(policy["podSelector"]) == {"api-server", "scheduler"}
-    assert policy["egress"] == [{"ports": [{"protocol": "TCP", "port": 6443}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}]
+    assert policy["egress"] == [
+        {"ports": [{"protocol": "TCP", "port": 6443}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}
+    ]
     assert "demo-kubernetes-api" not in policies({"executor": "LocalExecutor"})
 
 

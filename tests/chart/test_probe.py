@@ -51,7 +51,13 @@ def database(postgres_server: PostgresServer) -> Database:
 
 
 def beat(
-    database: Database, age: float, *, kind: str = "SchedulerJob", host: str = "", state: str = "running", started: str = "now()"
+    database: Database,
+    age: float,
+    *,
+    kind: str = "SchedulerJob",
+    host: str = "",
+    state: str = "running",
+    started: str = "now()",
 ) -> None:
     database.execute(
         "INSERT INTO job (job_type, hostname, state, start_date, latest_heartbeat)"
@@ -60,7 +66,9 @@ def beat(
 
 
 def answers(database: Database, kind: str = "SchedulerJob") -> tuple[bool, bool]:
-    return tuple(run("probe.py", kind, question, variables=database.variables())[0] == 0 for question in ("ready", "alive"))  # type: ignore[return-value]
+    return tuple(
+        run("probe.py", kind, question, variables=database.variables())[0] == 0 for question in ("ready", "alive")
+    )  # type: ignore[return-value]
 
 
 def test_fresh_stale_and_dead(database: Database) -> None:

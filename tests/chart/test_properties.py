@@ -6,8 +6,21 @@ from typing import Any
 
 import pytest
 
-from chart.rendered import COMPONENTS, EXECUTORS, MATRIX, NAMESPACE, PRIVATE, Json, environment, find, pod, pods
-from chart.rendered import render, render_text, secrets_of
+from chart.rendered import (
+    COMPONENTS,
+    EXECUTORS,
+    MATRIX,
+    NAMESPACE,
+    PRIVATE,
+    Json,
+    environment,
+    find,
+    pod,
+    pods,
+    render,
+    render_text,
+    secrets_of,
+)
 
 KINDS = {
     "ConfigMap", "Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget", "Role",
@@ -156,7 +169,9 @@ def test_kubernetes_rights_are_least(executor: str) -> None:
 
 def test_disruption_budgets_never_block_a_single_replica() -> None:
     single = {"components": {"apiServer": {"replicas": 1}, "scheduler": {"replicas": 3}, "triggerer": {"replicas": 0}}}
-    budgets = {item["metadata"]["name"]: item["spec"] for item in render(single) if item["kind"] == "PodDisruptionBudget"}
+    budgets = {
+        item["metadata"]["name"]: item["spec"] for item in render(single) if item["kind"] == "PodDisruptionBudget"
+    }
     assert budgets.keys() == {"demo-scheduler"}
     assert budgets["demo-scheduler"]["maxUnavailable"] == 1
     assert find(render(single), "Deployment", "demo-triggerer")["spec"]["replicas"] == 0

@@ -12,7 +12,7 @@ import yaml
 from chart.rendered import CHART, GIT, LOCAL, Json, RenderError, render
 
 SELECTOR = {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}
-TERM = {"labelSelector": SELECTOR, "topologyKey": "zone", "matchLabelKeys": ["a"]}
+TERM = {"labelSelector": SELECTOR, "topologyKey": "zone", "matchLabelKeys": ["c"]}
 NODE_TERM = {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}
 AFFINITY = {
     "nodeAffinity": {
@@ -20,9 +20,7 @@ AFFINITY = {
         "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": NODE_TERM}],
     },
     "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [TERM]},
-    "podAntiAffinity": {
-        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": TERM}]
-    },
+    "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": TERM}]},
 }
 COMPONENT = {
     "replicas": 2,
@@ -40,15 +38,23 @@ COMPONENT = {
 WORKERS = {key: value for key, value in COMPONENT.items() if key not in {"replicas", "terminationGracePeriodSeconds"}}
 EVERYTHING: Json = {
     "labels": {"example.com/team": "a"},
-    "airflow": {"version": "3.3.2", "image": "r.example.com:5000/a@sha256:00", "pullPolicy": "Always", "pullSecrets": ["a"]},
+    "airflow": {
+        "version": "3.3.2",
+        "image": "r.example.com:5000/a@sha256:00",
+        "pullPolicy": "Always",
+        "pullSecrets": ["a"],
+    },
     "executor": "KubernetesExecutor",
     "config": {"core": {"parallelism": "4"}},
     "env": [{"name": "A", "value": "b"}, {"name": "B", "secret": {"name": "a", "key": "b"}}],
     "secrets": {"fernet": "a", "api": "b", "jwt": "c", "database": "d"},
     "digests": {"a": "sha256:0"},
-    "bundles": [LOCAL, {"name": "x", "git": GIT["git"] | {"subdir": "s", "refreshIntervalSeconds": 60, "connectionSecret": "c"}}],
+    "bundles": [
+        LOCAL,
+        {"name": "x", "git": GIT["git"] | {"subdir": "s", "refreshIntervalSeconds": 60, "connectionSecret": "c"}},
+    ],
     "components": {
-        **{key: COMPONENT for key in ("apiServer", "scheduler", "dagProcessor", "triggerer")},
+        **dict.fromkeys(("apiServer", "scheduler", "dagProcessor", "triggerer"), COMPONENT),
         "workers": WORKERS,
     },
     "logs": {"size": "1Gi", "storageClass": "fast", "accessMode": "ReadWriteOnce"},

@@ -9,6 +9,7 @@ import pytest
 
 from clusters import kubectl
 from localcluster import Cluster, LocalClusterError, Options
+from localcluster.api import wait_for
 
 pytestmark = pytest.mark.apiserver
 
@@ -65,7 +66,7 @@ def test_a_bare_instance_comes_is_repaired_and_goes() -> None:
         kubectl(cluster, "create", "namespace", "kept")
 
         subprocess.run(["kill", "-KILL", started["kube-apiserver"]], check=True)
-        assert cluster.status().state == "degraded"
+        wait_for("its end", lambda: cluster.status().state == "degraded", seconds=5, hint="it was killed")
         cluster.up()
         assert processes(cluster)["etcd"] == started["etcd"]
         assert kubectl(cluster, "get", "namespace", "kept", "-o=name").strip() == "namespace/kept"

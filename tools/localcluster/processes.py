@@ -111,4 +111,6 @@ def _identity(pid: int) -> str | None:
         return None
     # The second field is the command in parentheses, and may hold anything.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else f"{boot_id()}+{fields[19]}"
+    # The first thread may be gone while others still hold ports and files.
+    threads = int(fields[17])
+    return None if fields[0] == "Z" and threads <= 1 else f"{boot_id()}+{fields[19]}"

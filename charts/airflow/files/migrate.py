@@ -148,7 +148,11 @@ def migrate(schema: Path = SCHEMA, wait_seconds: float = WAIT_SECONDS) -> str:
     psycopg2 = airfield_database.driver()
     dump = dump_heads(schema)
     plain = not (setting("database", "external_db_managers") or setting("logging", "log_filename_template"))
-    with contextlib.closing(connect(psycopg2, wait_seconds)) as connection, connection.cursor() as cursor, locked(cursor):
+    with (
+        contextlib.closing(connect(psycopg2, wait_seconds)) as connection,
+        connection.cursor() as cursor,
+        locked(cursor),
+    ):
         heads, empty = inspect(cursor, list(dump or ()))
         action = decide(heads, empty=empty, dump=dump, plain=plain)
         if action == "load":
@@ -165,7 +169,9 @@ def main() -> int:
     except Exception as error:
         message = str(error)
         if not isinstance(error, MigrationError):
-            message = airfield_database.redacted(f"{type(error).__name__}: {error}", os.environ.get(airfield_database.VARIABLE, ""))
+            message = airfield_database.redacted(
+                f"{type(error).__name__}: {error}", os.environ.get(airfield_database.VARIABLE, "")
+            )
         print(message, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             TERMINATION_LOG.write_text(message)

@@ -17,6 +17,7 @@ from airfield.environment.ensure.health import ensure_healthy, url
 from airfield.environment.ensure.keys import ensure_keys
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
+from airfield.environment.events import ready_event
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective, Problem, Unresolved, resolve, validation_messages
@@ -24,6 +25,7 @@ from airfield.environment.secrets import Key
 from airfield.environment.status import conditions, next_look
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
+from airfield.kube.resources import answered
 from airfield.runtime.logs import bind
 
 log = logging.getLogger(__name__)
@@ -178,7 +180,17 @@ class Controller:
         metadata = environment.metadata
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
         live = await self._doors.kube.apply_status(ref, status)
-        self._doors.resources.observe_environment(live)
+        answered(self._doors.resources.environments, (metadata.namespace, metadata.name), live)
+        event = ready_event(metadata, previous.conditions, changes["conditions"], self._doors.clock())
+        if event is not None:
+            await self._publish(event)
+
+    async def _publish(self, event: Mapping[str, Any]) -> None:
+        """Events are for people; an environment never waits for one."""
+        try:
+            await self._doors.kube.create(event)
+        except ApiError as error:
+            log.warning("an Event was lost: %s", error.message)
 
 
 def _findings(effective: Effective, run: Run) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from airfield.environment_class.templates import Wanted, missing, wanted
 from airfield.helm.manifests import HelmError
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
+from airfield.kube.resources import answered
 from airfield.kube.state import state_of
 from airfield.postgres.errors import DatabaseError
 from airfield.postgres.server import Server
@@ -156,7 +157,8 @@ class Controller:
         wanted_status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         if wanted_status != body.get("status"):
             ref = Ref(meta.API_VERSION, "AirflowEnvironmentClass", "", name)
-            self._doors.resources.classes[name] = await self._doors.kube.apply_status(ref, wanted_status)
+            live = await self._doors.kube.apply_status(ref, wanted_status)
+            answered(self._doors.resources.classes, name, live)
 
 
 def _name(template: Wanted) -> str:

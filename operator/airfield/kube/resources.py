@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+K = TypeVar("K")
 Key = tuple[str, str]
 Object = dict[str, Any]
 
@@ -43,6 +44,30 @@ class Resources:
     def in_namespaces(self, namespaces: set[str]) -> set[Key]:
         """The environments in any of the namespaces."""
         return {key for key in self.environments if key[0] in namespaces}
+
+
+def wish(obj: Mapping[str, Any]) -> tuple[object, ...]:
+    """What of one of our resources is somebody's wish: everything but its status and the server's bookkeeping."""
+    metadata = obj["metadata"]
+    fields = ("uid", "generation", "deletionTimestamp", "finalizers", "labels", "annotations")
+    return tuple(metadata.get(field) for field in fields)
+
+
+def answered(store: dict[K, Object], key: K, live: Object) -> None:
+    """Take in the answer to a write of a status, unless it brings a wish that is news: its watch event must find it so."""
+    known = store.get(key)
+    if known is not None and wish(live) == wish(known) and not _older(live["metadata"], known["metadata"]):
+        store[key] = live
+
+
+def relisted(store: dict[K, Object], before: Mapping[K, Object], listed: Mapping[K, Object]) -> None:
+    """Take in a complete list that was asked for when the store held `before`; what events did since stays."""
+    for key in before.keys() | listed.keys():
+        if store.get(key) is before.get(key):
+            if key in listed:
+                store[key] = listed[key]
+            else:
+                del store[key]
 
 
 def namespaces_of(tenant: Mapping[str, Any]) -> set[str]:

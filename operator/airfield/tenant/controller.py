@@ -9,7 +9,7 @@ from airfield.api import meta
 from airfield.api.tenant import AirflowTenant
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
-from airfield.kube.resources import Resources, namespaces_of
+from airfield.kube.resources import Resources, answered, namespaces_of
 from airfield.tenant.status import tenant_status
 
 
@@ -42,5 +42,5 @@ class Controller:
         wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         if wanted != body.get("status"):
             live = await self._kube.apply_status(Ref(meta.API_VERSION, "AirflowTenant", "", name), wanted)
-            self._resources.tenants[name] = live
+            answered(self._resources.tenants, name, live)
         return None

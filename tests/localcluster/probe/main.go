@@ -1,4 +1,4 @@
-// probe serves a greeting (`probe serve`), or fetches a URL and writes the answer to a file (`probe fetch URL FILE`).
+// probe serves a greeting (`probe serve`), or writes what a URL answers to a file as soon as it does (`probe fetch URL FILE`).
 package main
 
 import (
@@ -17,8 +17,9 @@ func main() {
 	}
 	client := http.Client{Timeout: 5 * time.Second}
 	response, err := client.Get(os.Args[2])
-	if err != nil {
-		log.Fatal(err)
+	for ; err != nil; response, err = client.Get(os.Args[2]) {
+		log.Print(err)
+		time.Sleep(200 * time.Millisecond)
 	}
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
