@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := operator:tools:tests
-FAST := tests/unit tests/chart tests/images tests/docs
+FAST := tests/unit tests/chart
 WORKERS ?= 2
 
 .PHONY: help

@@ -7,7 +7,6 @@ namespace of its own.
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,33 +20,14 @@ PREFIX = "tests-"
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Cluster]:
-    """An API server with controllers and two simulated nodes, on which pods become Ready and Jobs complete."""
-    with _shared("api", Options("control-plane", kwok_nodes=2)) as cluster:
-        yield cluster
+    """An API server with controllers and two simulated nodes, on which pods become Ready and Jobs complete.
 
-
-@pytest.fixture(scope="session")
-def node_cluster() -> Iterator[Cluster]:
-    """A cluster with a real node: containers run, and volumes keep what is written."""
-    with _shared("node", Options()) as cluster:
-        yield cluster
-
-
-def kubectl(cluster: Cluster, *arguments: str, text: str | None = None) -> str:
-    """What kubectl prints for `cluster`; `text` is its input. Fails the test if kubectl fails."""
-    command = [str(tool("kubectl")), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
-
-
-@contextmanager
-def _shared(kind: str, options: Options) -> Iterator[Cluster]:
-    """The cluster of this run: the first worker that wants it starts it, the last one that had it removes it."""
+    The first worker that wants it starts it, the last one that had it removes it.
+    """
     run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    cluster = Cluster(f"{PREFIX}{kind}-{run}", options)
-    users = clusters_folder() / ".locks" / f"{cluster.name}.users"
-    lock = clusters_folder() / ".locks" / f"{PREFIX}{kind}"
+    cluster = Cluster(f"{PREFIX}api-{run}", Options("control-plane", kwok_nodes=2))
+    users = _users(cluster.name)
+    lock = users.with_name("tests")
     with locked(lock):
         _remove_abandoned()
         cluster.up()
@@ -64,6 +44,19 @@ def _shared(kind: str, options: Options) -> Iterator[Cluster]:
                 users.unlink(missing_ok=True)
 
 
+def kubectl(cluster: Cluster, *arguments: str, text: str | None = None) -> str:
+    """What kubectl prints for `cluster`; `text` is its input. Fails the test if kubectl fails."""
+    command = [str(tool("kubectl")), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def _users(name: str) -> Path:
+    """The file that says how many workers use the cluster."""
+    return clusters_folder() / ".locks" / f"{name}.users"
+
+
 def _count(users: Path) -> int:
     return int(users.read_text()) if users.exists() else 0
 
@@ -74,3 +67,4 @@ def _remove_abandoned() -> None:
         run = name.rpartition("-")[2]
         if name.startswith(PREFIX) and run.isdigit() and not Path("/proc", run).exists():
             Cluster(name).down()
+            _users(name).unlink(missing_ok=True)

@@ -26,6 +26,8 @@ class Settings:
     """How often everything is listed and looked at again, whatever the watches said."""
     health_seconds: float = 60.0
     """How often a healthy environment's heartbeats are read; a pod that turns unready is seen at once in any case."""
+    migration_retry_seconds: float = 60.0
+    """After how long a failed migration Job is replaced by a new one."""
     airflow_url: str = "http://{name}-api-server.{namespace}.svc:8080"
     """Where an environment's API server answers, with {name} and {namespace}."""
     metrics_port: int = 8080
@@ -36,7 +38,7 @@ class Settings:
     def from_environ(environ: Mapping[str, str] = os.environ) -> "Settings":
         """Read the variables. ValueError names the one that cannot be understood."""
 
-        def number(name: str, default: float, least: float = 1) -> float:
+        def number(name: str, default: float, least: float = 0.1) -> float:
             text = environ.get(f"AIRFIELD_{name}")
             try:
                 found = default if text is None else float(text)
@@ -59,7 +61,7 @@ class Settings:
             namespace=environ.get("AIRFIELD_NAMESPACE", defaults.namespace),
             chart=Path(environ.get("AIRFIELD_CHART", find_chart())),
             helm=environ.get("AIRFIELD_HELM") or shutil.which("helm") or "helm",
-            workers=int(number("WORKERS", defaults.workers)),
+            workers=int(number("WORKERS", defaults.workers, least=1)),
             resync_seconds=number("RESYNC_SECONDS", defaults.resync_seconds),
             health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),
             airflow_url=url,

@@ -19,7 +19,9 @@ def script() -> Iterator[dict[str, ModuleType]]:
     """The modules of charts/airflow/files by name."""
     folder = str(CHART / "files")
     sys.path.insert(0, folder)
+    sys.dont_write_bytecode = True  # a chart's folder holds nothing but the chart
     try:
         yield {path.stem: import_module(path.stem) for path in Path(folder).glob("*.py")}
     finally:
         sys.path.remove(folder)
+        sys.dont_write_bytecode = False

@@ -31,7 +31,7 @@ HOSTILE = [
     "first\n\n    indented\nlast",
     '{"json": ["a", "b"],\n  "more": "c"}',
     "'single' \"double\" \\backslash `tick`",
-    "ünïcödé ☃ 𝒳 日本",
+    "ünïcödé ☃ 😀 日本",
     "$ alone, $$, $( and trailing $",
     "key = value = more : colon",
     "*alias &anchor !!python/object:os.system |- > @ ?",

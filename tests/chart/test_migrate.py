@@ -1,4 +1,4 @@
-"""files/migrate.py: its decision, and its behaviour on a real database with stand-ins for Airflow's command and dump."""
+"""files/migrate.py: its decision, and what it does to a real database, with stand-ins for Airflow's command and dump."""
 
 import itertools
 import json
@@ -220,7 +220,8 @@ def test_a_kill_at_any_point_leaves_all_or_nothing(image: Image) -> None:
         timer.cancel()
         deadline = time.monotonic() + 10
         while image.database.query(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'airfield-migration' AND datname = current_database()"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'airfield-migration' AND datname = current_database()"
         ) != [(0,)]:
             assert time.monotonic() < deadline  # the server notices a dead client when the statement ends
         tables = image.database.query(

@@ -51,7 +51,7 @@ EVERYTHING: Json = {
     "digests": {"a": "sha256:0"},
     "bundles": [
         LOCAL,
-        {"name": "x", "git": GIT["git"] | {"subdir": "s", "refreshIntervalSeconds": 60, "connectionSecret": "c"}},
+        GIT | {"git": {"url": "u", "ref": "r", "subdir": "s", "refreshIntervalSeconds": 60, "connectionSecret": "c"}},
     ],
     "components": {
         **dict.fromkeys(("apiServer", "scheduler", "dagProcessor", "triggerer"), COMPONENT),
@@ -118,7 +118,7 @@ def test_unknown_keys_are_refused(path: tuple[str | int, ...]) -> None:
     for key in path:
         target = target[key]
     target["surprise"] = "x"
-    with pytest.raises(RenderError, match="surprise|oneOf"):
+    with pytest.raises(RenderError, match=r"surprise|oneOf"):
         render(values)
 
 

@@ -62,15 +62,21 @@ class Platform:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=objects)
         self.kubectl("-n", SYSTEM, "rollout", "status", "deployment/airfield", "--timeout=180s")
 
-    def install_git(self, repositories: Mapping[str, Path]) -> None:
-        """A git server in the cluster; each folder's files become the repository `<name>.git`, branch main."""
-        self.namespace(GIT)
+    def install_git(self, repositories: Mapping[str, Path], namespace: str = GIT, password: str = "") -> None:
+        """A git server in the cluster; each folder's files become the repository `<name>.git`, branch main.
+
+        With a password, whoever reads from it must log in, as `git`.
+        """
+        self.namespace(namespace)
         folder = REPOSITORY / "tools" / "demo" / "gitserver"
-        self.apply([_config_map("git-server", [folder / "server.py"])])
+        self.apply([_config_map(namespace, "git-server", [folder / "server.py"])])
+        if password:
+            login = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git-password", "namespace": namespace}}
+            self.apply([{**login, "stringData": {"password": password}}])
         for name, files in repositories.items():
-            self.apply([_config_map(f"git-seed-{name}", sorted(files.glob("*.py")))])
-        self.kubectl("-n", GIT, "apply", "--server-side", "--force-conflicts", "-f", str(folder / "gitserver.yaml"))
-        self.kubectl("-n", GIT, "rollout", "status", "deployment/git", "--timeout=120s")
+            self.apply([_config_map(namespace, f"git-seed-{name}", sorted(files.glob("*.py")))])
+        self.kubectl("-n", namespace, "apply", "--server-side", "--force-conflicts", "-f", str(folder / "gitserver.yaml"))
+        self.kubectl("-n", namespace, "rollout", "status", "deployment/git", "--timeout=120s")
 
     def service_address(self, namespace: str, name: str) -> str:
         """The ClusterIP of a Service: this machine reaches those of its own clusters directly."""
@@ -83,6 +89,6 @@ class Platform:
         return done.stdout
 
 
-def _config_map(name: str, files: Iterable[Path]) -> Object:
+def _config_map(namespace: str, name: str, files: Iterable[Path]) -> Object:
     data = {file.name: file.read_text(encoding="utf-8") for file in files}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": GIT}, "data": data}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}

@@ -1,6 +1,7 @@
 """One cluster of this machine: `Cluster` starts, describes and removes it."""
 
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +55,10 @@ class Cluster:
     """
 
     def __init__(self, name: str = "demo", options: Options | None = None, progress: Progress = quiet) -> None:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", name):
+            raise LocalClusterError(
+                f"name {name!r} cannot be used: choose at most 30 lower-case letters, digits and dashes"
+            )
         self.name = name
         self.options = options or Options()
         self._progress = progress
@@ -102,6 +107,7 @@ class Cluster:
             if instance := Instance.load(self.name):
                 self._progress(f"removing {self.name}")
                 self._remove(instance)
+            self._lock.unlink()
 
     def status(self) -> Status:
         """What there is of the instance now."""

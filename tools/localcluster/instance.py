@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import socket
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
@@ -51,10 +50,6 @@ class Instance:
     @classmethod
     def create(cls, name: str, options: Options) -> Self:
         """Give a new instance its ports or addresses, and make its folder."""
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", name):
-            raise LocalClusterError(
-                f"name {name!r} cannot be used: choose at most 30 lower-case letters, digits and dashes"
-            )
         # One caller at a time, so that no two choose the same.
         with locked(clusters_folder() / ".locks" / "allocation"):
             others = [other for other in map(cls.load, instance_names()) if other]

@@ -37,8 +37,15 @@ def clean_environment() -> dict[str, str]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file lock `path`; other processes and threads that want it wait. A crash ends it, too."""
+    """Hold the file lock `path`; other processes and threads that want it wait. A crash ends it, too.
+
+    Its holder may delete the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # If the file was deleted while we waited, others will lock a new one of that name, and so must we.
+            if os.fstat(lock.fileno()).st_nlink:
+                yield
+                return

@@ -1,8 +1,9 @@
 """The Kubernetes client of the KubernetesExecutor: sees the task Pods of its own environment only.
 
-The executor tells its Pods from others' by the scheduler's job id, a small number that any two environments of a namespace
-share: each would adopt and delete the other's Pods. Every list and watch of Pods therefore also asks for our own label.
+The executor tells its Pods from others' by the scheduler's job id, a small number that any two environments of a
+namespace share: each would adopt and delete the other's Pods. So every list and watch of Pods also asks for our label.
 """
+# ruff: noqa: INP001 - a file of a ConfigMap
 
 import os
 import re
@@ -25,7 +26,9 @@ def scoped(method: str, url: str, environment: str) -> str:
 
 def client() -> Any:
     """Return Airflow's own client, scoped at its connection pool, which generated and dynamic clients share."""
-    from airflow.providers.cncf.kubernetes.kube_client import get_kube_client
+    from airflow.providers.cncf.kubernetes.kube_client import (  # type: ignore[import-not-found]  # noqa: PLC0415
+        get_kube_client,
+    )
 
     environment = os.environ["AIRFIELD_ENVIRONMENT"]
     core = get_kube_client()

@@ -1,8 +1,10 @@
 """Exec probe of a component that heartbeats: python -I -S probe.py <job type> ready|alive.
 
-Airflow's heartbeat tells whether a component works; that its process exists does not. Ready: the heartbeat of this container
-is fresh. Alive: it is not long stale, as far as the database can tell; a database outage must not restart every component.
+Airflow's heartbeat tells whether a component works; that its process exists does not. Ready: the heartbeat of this
+container is fresh. Alive: it is not long stale, as far as the database can tell; an outage of the database must not
+restart every component.
 """
+# ruff: noqa: INP001, PTH100, PTH120, PTH123, T201 - a script of a ConfigMap; pathlib would be a fifth of its run
 
 import _thread
 import os
@@ -11,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import airfield_database
+import airfield_database  # type: ignore[import-not-found]
 
 STALE_SECONDS = {"ready": 30, "alive": 120}
 PATIENCE_SECONDS = 8  # less than any timeoutSeconds of the probes: a timeout would count against liveness
@@ -24,7 +26,7 @@ ORDER BY latest_heartbeat DESC LIMIT 1
 
 
 def verdict(question: str, row: tuple[str, float] | None) -> str | None:
-    """Return why the answer to the question (ready or alive) is no, or None if it is yes. row: state, age in seconds."""
+    """Return why the answer to the question (ready or alive) is no, None if it is yes. row: state, age in seconds."""
     if row is None:
         return "no heartbeat yet"
     state, age = row
@@ -73,7 +75,7 @@ def main(job_type: str, question: str) -> int:
     _thread.start_new_thread(give_up, (question,))
     try:
         problem = verdict(question, heartbeat(job_type))
-    except Exception as error:  # no answer is no news
+    except Exception as error:  # noqa: BLE001 - no answer is no news
         print(airfield_database.redacted(str(error), os.environ.get(airfield_database.VARIABLE, "")), file=sys.stderr)
         return 0 if question == "alive" else 1
     if problem:

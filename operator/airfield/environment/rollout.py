@@ -13,9 +13,6 @@ from airfield.kube.kinds import Ref
 LABEL_DERIVED: Final = f"{meta.GROUP}/derived"
 """On Secrets that the operator makes out of others and can make again: they are pruned like any object."""
 
-RETRY_MIGRATION: Final = 60.0
-"""Seconds after which a failed migration Job is replaced by a new try."""
-
 IMAGE_PROBLEMS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 """What the kubelet says of a container whose image it cannot get."""
 
@@ -51,8 +48,11 @@ def is_derived(child: Child) -> bool:
     return child.ref.kind == "Secret" and LABEL_DERIVED in child.labels
 
 
-def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | None) -> Outcome:
-    """How far the schema migration is. `failed_for`: seconds since the Job gave up, None when it has not."""
+def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | None, retry: float) -> Outcome:
+    """How far the schema migration is. `failed_for`: seconds since the Job gave up, None when it has not.
+
+    `retry`: seconds after which a Job that gave up is replaced by a new one.
+    """
     if job is None:
         return Wait(Reason.MIGRATING, "the migration Job is about to start", after=5)
     if job.state.complete:
@@ -60,10 +60,10 @@ def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | N
     pod_problem = next((pod for pod in pods if pod.state.problem), None)
     said = next((pod.state.terminated for pod in pods if pod.state.terminated), "") or job.state.message
     if job.state.failed:
-        left = max(0.0, RETRY_MIGRATION - (failed_for or 0.0))
+        left = max(0.0, retry - (failed_for or 0.0))
         return Stall(
             Reason.MIGRATION_FAILED,
-            f"Job {job.ref.name!r} failed: {said or 'see its log'}. It is tried again every {RETRY_MIGRATION:.0f} s;"
+            f"Job {job.ref.name!r} failed: {said or 'see its log'}. It is tried again every {retry:.0f} s;"
             f" `kubectl logs -n {job.ref.namespace} job/{job.ref.name}` tells more",
             after=left,
         )

@@ -54,7 +54,7 @@ def wish(obj: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def answered(store: dict[K, Object], key: K, live: Object) -> None:
-    """Take in the answer to a write of a status, unless it brings a wish that is news: its watch event must find it so."""
+    """Take in the answer to a write of a status; not when it brings a new wish, which its watch event must find news."""
     known = store.get(key)
     if known is not None and wish(live) == wish(known) and not _older(live["metadata"], known["metadata"]):
         store[key] = live

@@ -11,7 +11,7 @@ from airfield.api.environment_class import DatabaseServer
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
-from airfield.environment.rollout import RETRY_MIGRATION, components, is_job, migration, phase_of
+from airfield.environment.rollout import components, is_job, migration, phase_of
 from airfield.environment.secrets import Key
 from airfield.environment.values import revision
 from airfield.kube.inventory import Child
@@ -173,10 +173,11 @@ async def _migrate(run: Run, wanted: str) -> Outcome:
     job = next((child for manifest in jobs if (child := run.children.get(Ref.of(manifest)))), None)
     pods = [pod for pod in components(run.children, "Pod") if pod.labels.get(meta.LABEL_COMPONENT) == "migration"]
     failed_for = await _failed_for(run, job) if job is not None and job.state.failed else None
-    if job is not None and failed_for is not None and failed_for >= RETRY_MIGRATION:
+    retry = run.doors.settings.migration_retry_seconds
+    if job is not None and failed_for is not None and failed_for >= retry:
         await run.doors.kube.delete(job.ref, uid=job.uid)
         return Wait(Reason.MIGRATING, f"Job {job.ref.name!r} failed and is made again", after=2)
-    outcome = migration(job, pods, failed_for=failed_for)
+    outcome = migration(job, pods, failed_for=failed_for, retry=retry)
     if isinstance(outcome, Done):
         run.schema_revision = wanted
         await _mark_schema(run, wanted)

@@ -1,0 +1,108 @@
+"""`airfield explain`: every effective field of an environment, and which layer set it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from airfield.cli.output import Failure, Table, to_json
+from airfield.cli.sources import Source, find
+from airfield.environment.resolve import Effective, Problem, Unresolved
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One leaf of the effective specification. The path is that of `spec`, but for what tenant and class add."""
+
+    path: str
+    value: Any
+    origin: str
+
+
+async def explain(source: Source, *, prefix: str, output: str) -> None:
+    """Print the fields of the one environment that is meant."""
+    found = await find(source)
+    if len(found.chosen) > 1:
+        names = ", ".join("/".join(key) for key in found.chosen)
+        raise Failure(f"the files hold {len(found.chosen)} environments; choose one with --name and -n: {names}")
+    (key,) = found.chosen
+    identity = {"namespace": key[0], "name": key[1]}
+    try:
+        effective = found.effective(key)
+    except Unresolved as error:
+        if output == "json":
+            problems = [{"reason": problem.reason.value, "message": problem.message} for problem in error.problems]
+            click.echo(to_json({**identity, "problems": problems}))
+        raise unresolved(key, error) from None
+    prefix = prefix.removeprefix("spec.")
+    shown = [field for field in fields(effective) if _below(field.path, prefix)]
+    if not shown:
+        known = ", ".join(dict.fromkeys(field.path.split(".")[0].split("[")[0] for field in fields(effective)))
+        raise Failure(f"no effective field is, or is below, {prefix!r}; there are: {known}")
+    if output == "json":
+        document = [{"field": field.path, "value": field.value, "setBy": field.origin} for field in shown]
+        click.echo(to_json({**identity, "fields": document}))
+        return
+    rows = [(field.path, _text(field.value), field.origin) for field in shown]
+    for line in Table("FIELD", "VALUE", "SET BY").lines(rows):
+        click.echo(line)
+
+
+def unresolved(key: tuple[str, str], error: Unresolved) -> Failure:
+    """All problems, each on a line of its own."""
+    lines = [f"AirflowEnvironment {'/'.join(key)} does not resolve:"]
+    return Failure("\n".join([*lines, *(f"  {_one_line(problem)}" for problem in error.problems)]))
+
+
+def _one_line(problem: Problem) -> str:
+    return f"{problem.reason}: {' '.join(problem.message.split())}"
+
+
+def fields(effective: Effective) -> Iterator[Field]:
+    """Every effective field: whose it is, what the spec says in the end, what the class adds to that."""
+    tenant, blueprint = f"tenant {effective.tenant}", f"class {effective.class_name}"
+    yield Field("tenant", effective.tenant, tenant)
+    yield Field("className", effective.class_name, "environment")
+    yield Field("stage", effective.stage.value, "environment")
+    yield from _leaves(effective.settings.to_json(), "", effective.origins)
+    for bundle in effective.bundles:
+        yield from _leaves({f"dags.bundles[{bundle.name}]": bundle.to_json()}, "", {}, "environment")
+    yield Field("catalog.version", effective.version, blueprint)
+    own_image = effective.settings.image is not None and effective.settings.image.reference is not None
+    if not own_image:
+        yield Field("catalog.image", effective.image, blueprint)
+    if effective.database_mode == "embedded":
+        yield Field("catalog.postgresImage", effective.postgres_image, blueprint)
+    if effective.server is not None:
+        yield from _leaves({f"databaseServers[{effective.server.name}]": effective.server.to_json()}, "", {}, blueprint)
+    yield Field("valuesTemplate", *(("(custom)", blueprint) if effective.values_template else ("(bundled)", "chart")))
+    for name, value in sorted(effective.labels.items()):
+        yield Field(f"labels[{name}]", value, tenant if not name.startswith("airfield.dev/") else "operator")
+
+
+def _leaves(settings: Mapping[str, Any], path: str, origins: Mapping[str, str], default: str = "?") -> Iterator[Field]:
+    """The leaves below `path`, with the same paths that merging the layers has given to their origins."""
+    for name, value in settings.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, here, origins, default)
+        elif here == "env":
+            for variable in value:
+                where = f"env.{variable['name']}"
+                rest = {key: inner for key, inner in variable.items() if key != "name"}
+                yield Field(where, rest.get("value", rest), origins.get(where, default))
+        else:
+            yield Field(here, value, origins.get(here, default))
+
+
+def _below(path: str, prefix: str) -> bool:
+    return not prefix or path == prefix or path.startswith((f"{prefix}.", f"{prefix}["))
+
+
+def _text(value: Any) -> str:
+    """Strings as they are, unless that would be hard to tell from something else; all else as JSON."""
+    if isinstance(value, str) and value and value == value.strip() and value.isprintable():
+        return value
+    return json.dumps(value, ensure_ascii=False)

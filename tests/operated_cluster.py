@@ -1,0 +1,359 @@
+"""A cluster with the operator in it, for the tests of its behaviour: everything is real but containers and Airflow.
+
+Each pytest-xdist worker has a control plane with simulated nodes, a PostgreSQL server and an operator of its own; each
+test has its own tenant, class and namespace, and a neighbour that must not notice anything.
+"""
+
+import asyncio
+import os
+import shutil
+import uuid
+from base64 import b64decode
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from airfield.environment.values import schema_revision
+from airfield.kube import credentials, kinds
+from airfield.kube.client import KubeClient
+from airfield.kube.errors import ApiError
+from airfield.kube.kinds import Ref
+from airfield.postgres.connection import Address
+from airfield.postgres.server import Server
+from airfield.watches import CHILD_KINDS
+from airflow_stub import AirflowStub, airflow_stub
+from clusters import PREFIX, kubectl
+from invariants import check_invariants
+from localcluster import Cluster, Options, tool
+from operator_process import Operator
+from postgres_server import FAKE_AIRFLOW, PostgresServer, login
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+REPOSITORY = Path(__file__).parents[1]
+VERSION, IMAGE = "3.3.2", "airfield/airflow:3.3.2"
+SYSTEM = "airfield-system"
+SCHEMA = f"""{FAKE_AIRFLOW}
+INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
+CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
+"""
+VIOLATIONS = """
+{{- $violation := get .Values.labels "violation" | default "" }}
+{{- if eq $violation "kind" }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: mightier}
+rules: []
+{{- else if eq $violation "namespace" }}
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: stray, namespace: kube-system}
+{{- else if eq $violation "broken" }}
+{{ fail "this chart is broken" }}
+{{- end }}
+"""
+"""A template that makes the chart go wrong for environments whose tenant has the label `violation`, and for no others."""
+
+
+async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = 40) -> T:
+    """What `condition` returns as soon as it is true and raises no AssertionError; its last failure if that is never."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        try:
+            result = await condition()
+            assert result, f"{condition} is still {result!r} after {seconds} s"
+        except AssertionError:
+            if loop.time() > deadline:
+                raise
+        else:
+            return result
+        await asyncio.sleep(0.1)
+
+
+@dataclass
+class Site:
+    """What all tests of one worker share."""
+
+    cluster: Cluster
+    postgres: PostgresServer
+    airflow: AirflowStub
+    operator: Operator
+
+    def connect(self) -> KubeClient:
+        return KubeClient(credentials.from_kubeconfig(path=str(self.cluster.kubeconfig)))
+
+    def kubectl(self, *arguments: str) -> str:
+        return kubectl(self.cluster, *arguments)
+
+    def external_database(self, name: str, password: str) -> Address:
+        """A database that is not of the operator's making, with Airflow's schema in it."""
+        with login(self.postgres.superuser) as connection:
+            identifier = sql.Identifier(name)
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(identifier, sql.Literal(password)))
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+        found = self.postgres.superuser
+        address = Address(found.host, found.port, name, password, name, "disable")
+        with login(address) as connection:
+            connection.execute(SCHEMA)
+        return address
+
+    def databases(self, containing: str) -> set[str]:
+        """Databases and roles on the server whose name contains a text."""
+        with login(self.postgres.superuser) as connection:
+            rows = connection.execute(
+                "SELECT datname FROM pg_database WHERE strpos(datname, %(text)s) > 0"
+                " UNION ALL SELECT rolname FROM pg_roles WHERE strpos(rolname, %(text)s) > 0",
+                {"text": containing},
+            )
+            return {str(name) for (name,) in rows}
+
+    def in_database(self, secret: Mapping[str, str]) -> psycopg.Connection:
+        """A connection to an environment's database with nothing but what its Secret says."""
+        return login(
+            Address(
+                secret["host"], int(secret["port"]), secret["username"], secret["password"], secret["database"], "disable"
+            )
+        )
+
+
+@pytest.fixture(scope="session")
+def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("operator")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    cluster = Cluster(f"{PREFIX}{worker}-{run}", Options("control-plane", kwok_nodes=2))
+    with ExitStack() as stack:
+        stack.callback(cluster.down)
+        cluster.up()
+        airflow = stack.enter_context(airflow_stub())
+        chart = folder / "airflow"
+        shutil.copytree(REPOSITORY / "charts" / "airflow", chart)
+        (chart / "templates" / "violations.yaml").write_text(VIOLATIONS)
+        settings = {
+            "CHART": str(chart),
+            "HELM": str(tool("helm")),
+            "AIRFLOW_URL": airflow.url,
+            "MIGRATION_RETRY_SECONDS": "3",
+        }
+        operator = Operator(cluster.kubeconfig, folder / "operator.log", settings)
+        _install(cluster, postgres_server)
+        operator.start()
+        stack.callback(operator.kill)
+        yield Site(cluster, postgres_server, airflow, operator)
+
+
+def _install(cluster: Cluster, postgres: PostgresServer) -> None:
+    kubectl(cluster, "apply", "--server-side", "-f", str(REPOSITORY / "crds"))
+    kubectl(cluster, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    kubectl(cluster, "create", "namespace", SYSTEM)
+    admin = (f"--from-literal=username={postgres.admin.user}", f"--from-literal=password={postgres.admin.password}")
+    kubectl(cluster, "create", "secret", "generic", "postgres", f"--namespace={SYSTEM}", *admin)
+    asyncio.run(_fill_template(postgres))
+
+
+async def _fill_template(postgres: PostgresServer) -> None:
+    """What a migration Job would do if containers ran: Airflow's schema in the template of the one image in use."""
+    server, revision = Server(postgres.admin), schema_revision(VERSION, IMAGE)
+    with login(await server.begin_template(revision, "template-of-the-tests")) as connection:
+        connection.execute(SCHEMA)
+    await server.finish_template(revision)
+
+
+@dataclass
+class Team:
+    """A tenant with a class and a namespace of its own, and what a user does in it."""
+
+    site: Site
+    kube: KubeClient
+    name: str
+    namespace: str
+    tenant_spec: Json = field(default_factory=dict)
+    class_spec: Json = field(default_factory=dict)
+
+    async def settle(self) -> None:
+        """Make namespace, class and tenant."""
+        await self.put("v1", "Namespace", self.namespace, {}, namespaced=False)
+        await self.put_class()
+        await self.put_tenant()
+
+    async def put_class(self, **changes: Any) -> Json:
+        self.class_spec |= changes
+        spec = {"catalog": {"versions": [{"version": VERSION, "image": IMAGE}]}, "databaseServers": [self.server()]}
+        spec |= {"defaults": {"version": VERSION, "executor": "LocalExecutor"}}
+        return await self.put_resource("AirflowEnvironmentClass", self.name, {**spec, **self.class_spec})
+
+    async def put_tenant(self, **changes: Any) -> Json:
+        self.tenant_spec |= changes
+        spec = {"namespaces": [{"name": self.namespace}], "allowedClasses": [self.name]}
+        return await self.put_resource("AirflowTenant", self.name, {**spec, **self.tenant_spec})
+
+    def server(self, **changes: Any) -> Json:
+        """The PostgreSQL server as a class names it."""
+        admin = self.site.postgres.admin
+        found = {"name": "main", "host": admin.host, "port": admin.port, "sslMode": "disable"}
+        found |= {"maintenanceDatabase": admin.database, "adminSecret": {"namespace": SYSTEM, "name": "postgres"}}
+        return {**found, **changes}
+
+    async def put_environment(
+        self, name: str = "demo", *, annotations: Mapping[str, str] | None = None, **spec: Any
+    ) -> Json:
+        """Create or change an environment; what is not named is as it was in the beginning."""
+        full = {"className": self.name, "stage": "dev", "database": {"server": {}}, **spec}
+        return await self.put_resource("AirflowEnvironment", name, full, annotations=annotations or {})
+
+    async def put_resource(self, kind: str, name: str, spec: Json, **metadata: Any) -> Json:
+        return await self.put(
+            "airfield.dev/v1alpha1", kind, name, {"spec": spec}, namespaced=kind == "AirflowEnvironment", **metadata
+        )
+
+    async def put_secret(self, name: str, content: Mapping[str, str]) -> Json:
+        return await self.put("v1", "Secret", name, {"stringData": dict(content)})
+
+    async def put(
+        self, api_version: str, kind: str, name: str, body: Json, *, namespaced: bool = True, **metadata: Any
+    ) -> Json:
+        where = {"namespace": self.namespace} if namespaced else {}
+        manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **where, **metadata}, **body}
+        return await self.kube.apply(manifest, field_manager="person")
+
+    async def refused(self, *words: str, name: str = "demo", **spec: Any) -> str:
+        """The API server's words when it refuses an environment."""
+        with pytest.raises(ApiError) as caught:
+            await self.put_environment(name, **spec)
+        assert caught.value.invalid, caught.value.message
+        assert_says(caught.value.message, *words)
+        return caught.value.message
+
+    def environment(self, name: str = "demo") -> Ref:
+        return Ref("airfield.dev/v1alpha1", "AirflowEnvironment", self.namespace, name)
+
+    def ref(self, kind: kinds.Kind, name: str) -> Ref:
+        return Ref(kind.api_version, kind.kind, self.namespace, name)
+
+    async def get(self, kind: kinds.Kind, name: str) -> Json | None:
+        return await self.kube.get(self.ref(kind, name))
+
+    async def existing(self, kind: kinds.Kind, name: str) -> Json:
+        found = await self.get(kind, name)
+        assert found is not None, f"{kind.kind} {name} does not exist"
+        return found
+
+    async def secret(self, name: str) -> dict[str, str]:
+        """The decoded content of a Secret."""
+        return decoded(await self.existing(kinds.SECRET, name))
+
+    async def condition(self, kind: str, name: str = "demo") -> Json:
+        """A condition that speaks of the latest generation."""
+        live = await self.kube.get(self.environment(name))
+        assert live is not None, f"environment {name} does not exist"
+        status = live.get("status", {})
+        assert status.get("observedGeneration") == live["metadata"]["generation"], "not observed yet"
+        check_invariants(status.get("conditions", []), live["metadata"]["generation"])
+        found = next((c for c in status.get("conditions", []) if c["type"] == kind), None)
+        assert found is not None, f"no condition {kind} in {status.get('conditions')}"
+        condition: Json = found
+        return condition
+
+    async def until_ready(self, *names: str, seconds: float = 60) -> None:
+        """Wait until environments (`demo` if none is named) are Ready."""
+
+        async def ready() -> bool:
+            for name in names or ("demo",):
+                condition = await self.condition("Ready", name)
+                assert condition["status"] == "True", condition
+            return True
+
+        await eventually(ready, seconds)
+
+    async def until_stuck(self, reason: str, *words: str, name: str = "demo", seconds: float = 40) -> Json:
+        """Wait until an environment is not Ready for that reason; its message has the words."""
+
+        async def stuck() -> Json:
+            condition = await self.condition("Ready", name)
+            assert (condition["status"], condition["reason"]) == ("False", reason), condition
+            return condition
+
+        condition = await eventually(stuck, seconds)
+        assert_says(condition["message"], *words)
+        return condition
+
+    async def objects(self, name: str = "demo") -> dict[Ref, Json]:
+        """Everything that carries the environment's label."""
+        selector = f"airfield.dev/environment={name}"
+        lists = await asyncio.gather(*(self.kube.list(kind, self.namespace, selector) for kind in CHILD_KINDS))
+        return {Ref.of(obj): obj for objects in lists for obj in objects}
+
+    async def versions(self, name: str = "demo") -> dict[Ref, str]:
+        """The resourceVersions of an environment, of all its objects, and of its class and tenant."""
+        own = [
+            self.environment(name),
+            Ref("airfield.dev/v1alpha1", "AirflowTenant", "", self.name),
+            Ref("airfield.dev/v1alpha1", "AirflowEnvironmentClass", "", self.name),
+        ]
+        found = {**await self.objects(name), **{ref: await self.kube.get(ref) for ref in own}}
+        return {ref: obj["metadata"]["resourceVersion"] for ref, obj in found.items() if obj is not None}
+
+    async def settled_versions(self, name: str = "demo") -> dict[Ref, str]:
+        """The same, once nothing has changed for a second: controllers of the cluster have had their say."""
+        before: dict[Ref, str] = {}
+        since = asyncio.get_running_loop().time()
+
+        async def settled() -> bool:
+            nonlocal before, since
+            now = await self.versions(name)
+            if now != before:
+                before, since = now, asyncio.get_running_loop().time()
+            return asyncio.get_running_loop().time() - since > 1.0
+
+        await eventually(settled)
+        return before
+
+
+def decoded(secret: Mapping[str, Any]) -> dict[str, str]:
+    return {key: b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+def assert_says(message: str, *words: str) -> None:
+    missing = [word for word in words if word not in message]
+    assert not missing, f"{missing} not in: {message}"
+
+
+@pytest.fixture(scope="session")
+def neighbour_versions(site: Site) -> tuple[str, dict[Ref, str]]:
+    """An environment of another tenant that is Ready, and the resourceVersions of all that it consists of."""
+
+    async def make() -> tuple[str, dict[Ref, str]]:
+        async with site.connect() as kube:
+            neighbour = Team(site, kube, "neighbour", "neighbour")
+            await neighbour.settle()
+            await neighbour.put_environment()
+            await neighbour.until_ready()
+            return "neighbour", await neighbour.settled_versions()
+
+    return asyncio.run(make())
+
+
+@pytest.fixture
+async def kube(site: Site) -> AsyncIterator[KubeClient]:
+    async with site.connect() as kube:
+        yield kube
+
+
+@pytest.fixture
+async def team(site: Site, kube: KubeClient, neighbour_versions: tuple[str, dict[Ref, str]]) -> AsyncIterator[Team]:
+    """A team of the test's own. Whatever happens to it, its neighbour stays Ready and is not touched."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    team = Team(site, kube, name, name)
+    await team.settle()
+    yield team
+    neighbour, before = neighbour_versions
+    assert await Team(site, kube, neighbour, neighbour).versions() == before
+    await kube.delete(Ref("v1", "Namespace", "", team.namespace))

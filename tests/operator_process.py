@@ -1,0 +1,96 @@
+"""The operator as it is run for real: `python -m airfield.main` in a process of its own, its log in a file."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[1] / "operator"
+START_SECONDS = 60
+WRITES = frozenset({"apply", "create", "patch", "delete"})
+
+
+@dataclass
+class Operator:
+    """An operator that can be killed and started again. `settings` are its AIRFIELD_ variables without the prefix."""
+
+    kubeconfig: Path
+    log: Path
+    settings: Mapping[str, str]
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _port: int = field(default=0, init=False)
+
+    def start(self, **settings: str) -> None:
+        """Start it, with some settings changed, and return when it has listed everything and works."""
+        assert self._process is None
+        self._port = _free_port()
+        chosen = {**self.settings, **settings, "METRICS_PORT": str(self._port)}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AIRFIELD_")}
+        environment = {
+            **clean,
+            **{f"AIRFIELD_{name}": value for name, value in chosen.items()},
+            "KUBECONFIG": str(self.kubeconfig),
+            "PYTHONPATH": str(SOURCES),
+        }
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airfield.main"], env=environment, stdout=output, stderr=output
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            ended = self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                raise RuntimeError(f"the operator {'ended' if ended else 'does not start'}:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it at once, as a lost machine would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> int:
+        """Ask it to end; its exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        code = self._process.wait(30)
+        self._process = None
+        return code
+
+    def requests(self) -> Counter[str]:
+        """Requests to the API server so far, by verb."""
+        found: Counter[str] = Counter()
+        for verb, count in re.findall(r'^airfield_api_requests_total\{.*?verb="(\w+)".*?\} (\S+)$', self._get("metrics"), re.M):
+            found[verb] += int(float(count))
+        return found
+
+    def writes(self) -> int:
+        """Requests so far that may change something."""
+        return sum(count for verb, count in self.requests().items() if verb in WRITES)
+
+    def _answers(self) -> bool:
+        try:
+            self._get("healthz")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+        return True
+
+    def _get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{path}", timeout=5) as answer:
+            text: str = answer.read().decode()
+            return text
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,1 @@
+"""What Airfield costs and gains, measured on this machine: `python -m bench`."""
