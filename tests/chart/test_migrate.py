@@ -1,4 +1,4 @@
-"""files/migrate.py: its decision, and what it does to a real database, with stand-ins for Airflow's command and dump."""
+"""files/migrate.py: its decision, and what it does to a real database, with stand-ins for Airflow and its dump."""
 
 import itertools
 import json

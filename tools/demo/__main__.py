@@ -36,8 +36,8 @@ def up() -> None:
     """Start everything and end when a DAG of the first environment has succeeded."""
     cluster = Cluster("demo", progress=say)
     cluster.up()
-    say("building the images (the first time takes some minutes)")
     if current_kubeconfig() is None:
+        say("building the images (the first time takes some minutes)")
         for image in build(IMAGES):
             cluster.load_image(image.archive)
     else:

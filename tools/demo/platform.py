@@ -75,7 +75,9 @@ class Platform:
             self.apply([{**login, "stringData": {"password": password}}])
         for name, files in repositories.items():
             self.apply([_config_map(namespace, f"git-seed-{name}", sorted(files.glob("*.py")))])
-        self.kubectl("-n", namespace, "apply", "--server-side", "--force-conflicts", "-f", str(folder / "gitserver.yaml"))
+        self.kubectl(
+            "-n", namespace, "apply", "--server-side", "--force-conflicts", "-f", str(folder / "gitserver.yaml")
+        )
         self.kubectl("-n", namespace, "rollout", "status", "deployment/git", "--timeout=120s")
 
     def service_address(self, namespace: str, name: str) -> str:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from collections import deque
 from pathlib import Path
 
 CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 
 
+WIDTH = 110
+LAST_LINES = 40
+
+
 class Buildah:
-    """Runs buildah commands. `CalledProcessError` tells what failed; the output went to the terminal."""
+    """Runs buildah commands. `CalledProcessError` tells what failed.
+
+    Builds write their output to `<folder>/build.log`, their steps and, when they fail, their last lines to stderr.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self._log = folder / "build.log"
         self._temporary = folder / "tmp"
         self._temporary.mkdir(parents=True, exist_ok=True)
         storage = ["--root", str(folder / "root"), "--runroot", str(folder / "run"), "--storage-driver", "overlay"]
@@ -42,7 +52,25 @@ class Buildah:
         if bundle:
             command += ["--secret", f"id=ca,src={bundle}", "--build-arg", "SSL_CERT_FILE=/run/secrets/ca"]
         command += ["--file", str(containerfile), "--tag", tag, *options, str(context)]
-        subprocess.run(command, check=True, env=self._environment(), stdout=2)
+        self._follow(command)
+
+    def _follow(self, command: list[str]) -> None:
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        with (
+            self._log.open("a", encoding="utf-8") as log,
+            subprocess.Popen(
+                command, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as process,
+        ):
+            assert process.stdout is not None  # noqa: S101 - asked for above
+            for line in process.stdout:
+                log.write(line)
+                last.append(line)
+                if "STEP " in line:
+                    print(f"  {' '.join(line.split())[:WIDTH]}", file=sys.stderr, flush=True)
+        if process.returncode != 0:
+            print(*last, f"the whole output is in {self._log}\n", sep="", file=sys.stderr, flush=True)
+            raise subprocess.CalledProcessError(process.returncode, command[:1])
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {"TMPDIR": str(self._temporary)}

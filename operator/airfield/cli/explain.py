@@ -102,7 +102,7 @@ def _below(path: str, prefix: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Strings as they are, unless that would be hard to tell from something else; all else as JSON."""
+    """Strings as they are where that can be read; all else as JSON."""
     if isinstance(value, str) and value and value == value.strip() and value.isprintable():
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -4,7 +4,6 @@ What a command needs is imported when it runs: `airfield --help` and the complet
 """
 
 import asyncio
-import os
 import re
 import sys
 from collections.abc import Callable, Coroutine
@@ -35,15 +34,10 @@ class Duration(click.ParamType[float]):
 class Group(click.Group):
     """Knows that it may have been started by kubectl."""
 
-    def main(self, *args: Any, prog_name: str | None = None, **extra: Any) -> Any:
-        """Run the command line, under the name that the user typed."""
-        if prog_name is None and Path(sys.argv[0]).stem == "kubectl-airfield" and not _completing():
-            prog_name = "kubectl airfield"
-        return super().main(*args, prog_name=prog_name, **extra)
-
-
-def _completing() -> bool:
-    return any(name.endswith("AIRFIELD_COMPLETE") for name in os.environ)
+    def make_context(self, info_name: str | None, *args: Any, **extra: Any) -> click.Context:
+        """Speak of the command as the user typed it."""
+        by_kubectl = Path(sys.argv[0]).stem == "kubectl-airfield"
+        return super().make_context("kubectl airfield" if by_kubectl else info_name, *args, **extra)
 
 
 @click.group(
@@ -161,10 +155,13 @@ def status(
     output: str,
     watch: bool,
     wait: bool,
-    timeout: float,  # noqa: ASYNC109 - an option
+    timeout: float,
     context: str | None,
 ) -> None:
-    """Show how environments are: the one called NAME on a page, or all in a table."""
+    """Show one environment on a page, or all in a table.
+
+    Exit code 0 does not mean that they are well; with --wait it does.
+    """
     from airfield.cli.status import Selection  # noqa: PLC0415
     from airfield.cli.status import status as run  # noqa: PLC0415
 

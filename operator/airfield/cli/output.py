@@ -1,4 +1,4 @@
-"""How results are written: columns as kubectl has them, YAML that every parser reads alike, colour only on terminals."""
+"""How results are written: columns as kubectl has them, YAML that every parser reads alike, colour on terminals."""
 
 import json
 import os
@@ -108,7 +108,8 @@ _Dumper.add_representer(str, _Dumper.string)
 def to_yaml(objects: Iterable[Any]) -> str:
     """A stream of YAML documents."""
     options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 10**9, "explicit_start": True}
-    return yaml.dump_all(objects, Dumper=_Dumper, **options)
+    text: str = yaml.dump_all(objects, Dumper=_Dumper, **options)
+    return text
 
 
 def to_json(document: Any) -> str:

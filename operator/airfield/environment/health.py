@@ -62,6 +62,8 @@ def judge_bundles(
 ) -> Outcome:
     """Whether Airflow has fetched every bundle, and fetches them still. `errors`: what its log says, by bundle."""
     seen = {fact.name: fact.last_refreshed for fact in facts}
+    failing: list[str] = []
+    coming: list[str] = []
     for bundle in effective.bundles:
         if bundle.git is None:
             continue
@@ -72,12 +74,11 @@ def judge_bundles(
         what = f"bundle {bundle.name!r} ({bundle.git.url}, ref {bundle.git.ref!r})"
         why = errors.get(bundle.name, "")
         if last is None and not why:
-            return Wait(Reason.STARTING, f"{what} is being fetched for the first time", FAST)
-        said = f": {why}" if why else ""
-        since = "has never been fetched" if last is None else "is no longer fetched"
-        return Wait(
-            Reason.BUNDLE_FAILED,
-            f"{what} {since}{said}; check that the repository, the ref and the credentials are right",
-            15,
-        )
-    return Done()
+            coming.append(f"{what} is being fetched for the first time")
+        else:
+            since = "has never been fetched" if last is None else "is no longer fetched"
+            failing.append(f"{what} {since}{f': {why}' if why else ''}")
+    if failing:
+        advice = "check that the repository, the ref and the credentials are right"
+        return Wait(Reason.BUNDLE_FAILED, "; ".join([*failing, advice]), 15)
+    return Wait(Reason.STARTING, "; ".join(coming), FAST) if coming else Done()

@@ -194,10 +194,12 @@ class KubeClient:
             raise
         return True
 
-    async def logs(self, namespace: str, pod: str, container: str | None = None, tail: int = 50) -> str:
-        """The last lines of a container's log, at most 64 KiB; "" when the pod is gone or has not started."""
+    async def logs(
+        self, namespace: str, pod: str, container: str | None = None, tail: int = 50, limit: int = 64 * 1024
+    ) -> str:
+        """The last lines of a container's log, of these the first `limit` bytes; "" when the pod is gone or new."""
         ref = Ref("v1", "Pod", namespace, pod)
-        query = {"tailLines": str(tail), "limitBytes": "65536"} | ({"container": container} if container else {})
+        query = {"tailLines": str(tail), "limitBytes": str(limit)} | ({"container": container} if container else {})
         try:
             text = await self._send("read logs of", ref, "GET", f"{_path(ref)}/log", POD.kind, query, idempotent=True)
         except ApiError as error:

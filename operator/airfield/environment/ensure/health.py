@@ -16,6 +16,8 @@ from airfield.environment.secrets import Key
 from airfield.postgres.errors import DatabaseError
 
 TIMEOUT = 5.0
+LINES = 1000
+"""Of a dag-processor's log: each attempt to fetch a bundle that fails leaves about a hundred."""
 
 
 def url(run: Run) -> str:
@@ -73,25 +75,22 @@ async def _errors(run: Run) -> dict[str, str]:
     found: dict[str, str] = {}
     for pod in components(run.children, "Pod"):
         if pod.labels.get("app.kubernetes.io/component") == "dag-processor":
-            text = await run.doors.kube.logs(pod.ref.namespace, pod.ref.name, tail=200)
-            found.update(bundle_errors(text, [bundle.name for bundle in run.effective.bundles]))
+            text = await run.doors.kube.logs(pod.ref.namespace, pod.ref.name, tail=LINES, limit=256 * 1024)
+            found.update(bundle_errors(text))
     return found
 
 
-def bundle_errors(log: str, names: list[str]) -> dict[str, str]:
-    """The last complaint of git about each bundle in a dag-processor's log. Credentials in URLs are masked."""
+def bundle_errors(log: str) -> dict[str, str]:
+    """By bundle, what git said when Airflow last failed to fetch it. Credentials in URLs are masked."""
     found: dict[str, str] = {}
-    lines = log.splitlines()
-    for number, line in enumerate(lines):
-        name = next((name for name in names if "undle" in line and _mentions(line, name)), None)
-        if name is None or "rror" not in line:
+    for record in re.split(r"^(?=\d{4}-\d\d-\d\dT\S+ \[)", log, flags=re.MULTILINE):
+        headline = re.search(r"Error (?:initializing|refreshing) bundle ([-\w]+)", record.partition("\n")[0])
+        if headline is None:
             continue
-        said = [text.strip() for text in lines[number : number + 60] if re.search(r"fatal:|stderr:|Error:", text)]
+        # The traceback quotes git's standard error, whose last word on the matter is what helps.
+        said = re.findall(r"\b((?:fatal|error): [^\n]+)", record) or re.findall(
+            r"^[\w.]+Error: [^\n]+", record, re.MULTILINE
+        )
         if said:
-            found[name] = re.sub(r"://\S+@", "://***@", said[-1][:2000])[:300]
+            found[headline[1]] = re.sub(r"://\S+@", "://***@", said[-1][:2000]).strip(" '\"")[:300]
     return found
-
-
-def _mentions(line: str, name: str) -> bool:
-    """Whether the name stands there by itself: `dags` does not in `team-dags`."""
-    return re.search(rf"(?<![-\w]){re.escape(name)}(?![-\w])", line) is not None

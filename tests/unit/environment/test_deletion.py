@@ -1,0 +1,80 @@
+"""What goes and what stays when an environment is deleted."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airfield.api.environment import DeletionPolicy
+from airfield.environment import deletion
+from airfield.environment.rollout import LABEL_DERIVED
+from builders import OURS, Json, blueprint, by_ref, child, environment
+
+DELETE, ORPHAN = {"deletionPolicy": "Delete"}, {"deletionPolicy": "Orphan"}
+
+
+@pytest.mark.parametrize(
+    ("of_environment", "of_stage", "of_size", "of_class", "policy"),
+    [
+        ({}, {}, {}, {}, DeletionPolicy.ORPHAN),
+        (DELETE, {}, {}, {}, DeletionPolicy.DELETE),
+        ({}, DELETE, {}, {}, DeletionPolicy.DELETE),
+        ({}, {}, DELETE, {}, DeletionPolicy.DELETE),
+        ({}, {}, {}, DELETE, DeletionPolicy.DELETE),
+        (ORPHAN, DELETE, DELETE, DELETE, DeletionPolicy.ORPHAN),
+        ({}, ORPHAN, DELETE, DELETE, DeletionPolicy.ORPHAN),
+        ({}, {}, ORPHAN, DELETE, DeletionPolicy.ORPHAN),
+    ],
+)
+def test_policy(of_environment: Json, of_stage: Json, of_size: Json, of_class: Json, policy: DeletionPolicy) -> None:
+    of = blueprint(
+        defaults=of_class,
+        stages=[{"stage": "dev", "defaults": of_stage}, {"stage": "prod", "defaults": DELETE}],
+        sizes=[{"name": "small", "defaults": of_size}, {"name": "big", "defaults": DELETE}],
+    )
+    assert deletion.policy(environment(size="small", **of_environment), of) is policy
+
+
+def test_the_policy_is_the_one_that_resolving_gives() -> None:
+    """The size may come from the stage or the class, not only from the environment."""
+    sizes = [{"name": "small", "defaults": DELETE}]
+    for of in (
+        blueprint(sizes=sizes, defaults={"size": "small"}),
+        blueprint(sizes=sizes, stages=[{"stage": "dev", "defaults": {"size": "small"}}]),
+    ):
+        assert deletion.policy(environment(), of) is DeletionPolicy.DELETE
+
+
+def test_without_a_class_the_environment_decides() -> None:
+    assert deletion.policy(environment(), None) is DeletionPolicy.ORPHAN
+    assert deletion.policy(environment(**DELETE), None) is DeletionPolicy.DELETE
+
+
+def test_what_is_workload_and_what_is_data() -> None:
+    copied = {"airfield.dev/environment": "demo"}
+    derived = {**OURS, LABEL_DERIVED: "true"}
+    children = by_ref(
+        child("Deployment", "scheduler"),
+        child("ConfigMap", "config"),
+        child("Secret", "fernet"),
+        child("Secret", "connection", labels=derived),
+        child("PersistentVolumeClaim", "logs"),
+        child("PersistentVolumeClaim", "of-a-statefulset", labels=copied),
+        child("PersistentVolumeClaim", "odd", labels=derived),
+        child("Pod", "task"),
+        child("Secret", "of-a-person", labels=copied),
+        child("ConfigMap", "of-a-person", labels=copied),
+        child("Service", "going", deleting=True),
+        child("Namespace", "team-a"),
+    )
+    assert [found.ref.name for found in deletion.workloads(children)] == ["scheduler", "config", "connection"]
+    assert [found.ref.name for found in deletion.data(children)] == ["logs", "odd", "of-a-statefulset", "fernet"]
+    assert [found.ref.name for found in deletion.pods(children)] == ["task"]
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(None, False), (0, False), (10, False), (10.1, True)])
+def test_patience(minutes: float | None, late: bool) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    since = None if minutes is None else now - timedelta(minutes=minutes)
+    found = environment()
+    going = found.model_copy(update={"metadata": found.metadata.model_copy(update={"deletion_timestamp": since})})
+    assert deletion.out_of_patience(going, now) is late
