@@ -28,7 +28,7 @@ class Endless:
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf's settings for watching and nothing else."""
+    """Settings of kopf for watching and nothing else."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.scanning.disabled = True

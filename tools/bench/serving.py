@@ -4,55 +4,90 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.1
+LABEL = "app.kubernetes.io/component"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-LABEL = "app.kubernetes.io/component"
-MILESTONES = ("database ready", "components started", "API server answers", "serving")
+MILESTONES = ("database ready", "components started", "API server ready", "serving")
 """What happens on the way, in this order."""
 
 Object = dict[str, Any]
 
 
 class Observer:
-    """One namespace of the cluster whose API server is at `address`:`port`; keeps its connection open."""
+    """Looks at one namespace of the cluster whose API server is at `address`:`port`, over one connection."""
 
     def __init__(self, address: str, port: int, pki: Path, namespace: str) -> None:
         tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        self._connection = http.client.HTTPSConnection(address, port, timeout=10, context=tls)
+        self._connection = http.client.HTTPSConnection(address, port, timeout=30, context=tls)
         self._namespace = namespace
 
     def wait(self, started: float, seconds: float) -> dict[str, float]:
-        """Seconds from `started` (time.monotonic) to each milestone. TimeoutError if it does not serve in `seconds`."""
+        """Seconds from `started` (time.monotonic) to each milestone; TimeoutError after `seconds`."""
         found: dict[str, float] = {}
         while "serving" not in found:
             for milestone in self._reached():
                 found.setdefault(milestone, time.monotonic() - started)
             if time.monotonic() - started > seconds:
-                raise TimeoutError(f"{self._namespace} does not serve after {seconds:.0f} s: {found}")
+                raise TimeoutError(
+                    f"{self._namespace} does not serve after {seconds:.0f} s; so far: {found or 'nothing'}"
+                )
             time.sleep(POLL_SECONDS)
         return found
 
     def _reached(self) -> Iterator[str]:
         pods = {pod["metadata"]["labels"].get(LABEL): pod for pod in self._list("api/v1", "pods")}
-        if "database" in pods and _ready(pods["database"]):
+        if _condition(pods.get("database"), "Ready"):
             yield "database ready"
-        if all(name in pods and _running(pods[name], name) for name in COMPONENTS):
+        if all(_runs(pods.get(name)) for name in COMPONENTS):
             yield "components started"
         workloads = [*self._list("apis/apps/v1", "deployments"), *self._list("apis/apps/v1", "statefulsets")]
-        available = {workload["metadata"]["labels_"].get(LABEL): _available(workload) for workload in workloads}
+        available = {each["spec"]["selector"]["matchLabels"].get(LABEL): _available(each) for each in workloads}
         if not available.get("api-server"):
             return
-        yield "API server answers"
-        if all(available.get(name) for name in COMPONENTS) and all(available.values()) and self._healthy():
+        yield "API server ready"
+        if all(name in available for name in COMPONENTS) and all(available.values()) and self._healthy():
             yield "serving"
 
+    def _healthy(self) -> bool:
+        services = self._list("api/v1", "services")
+        address = next(
+            each["spec"]["clusterIP"] for each in services if each["metadata"]["name"].endswith("api-server")
+        )
+        airflow = http.client.HTTPConnection(address, 8080, timeout=5)
+        try:
+            airflow.request("GET", "/api/v2/monitor/health")
+            report = json.loads(airflow.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+        finally:
+            airflow.close()
+        return all((report.get(name) or {}).get("status") == "healthy" for name in HEALTHY)
+
     def _list(self, group: str, kind: str) -> list[Object]:
-        document = self._get(f"/{group}/namespaces/{self._namespace}/{kind}?resourceVersion=0")
-        items: list[Object] = document["items"]
+        # resourceVersion=0: out of the API server's memory, since asking must not cost what is measured.
+        self._connection.request("GET", f"/{group}/namespaces/{self._namespace}/{kind}?resourceVersion=0")
+        response = self._connection.getresponse()
+        items: list[Object] = json.loads(response.read())["items"]
         return items
+
+
+def _condition(pod: Object | None, kind: str) -> bool:
+    conditions = pod["status"].get("conditions", []) if pod else []
+    return any(each["type"] == kind and each["status"] == "True" for each in conditions)
+
+
+def _runs(pod: Object | None) -> bool:
+    """Whether the container itself runs, after all init containers."""
+    return any("running" in each["state"] for each in (pod["status"].get("containerStatuses", []) if pod else []))
+
+
+def _available(workload: Object) -> bool:
+    status, wanted = workload.get("status", {}), workload["spec"]["replicas"]
+    current = status.get("observedGeneration") == workload["metadata"]["generation"]
+    return bool(current and status.get("updatedReplicas") == status.get("availableReplicas", 0) == wanted)

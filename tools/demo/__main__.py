@@ -5,12 +5,12 @@ import sys
 import time
 
 import click
-from imagebuild.build import build
-from localcluster import Cluster, LocalClusterError
-from localcluster.cluster import current_kubeconfig
 
 from demo.airflow import run_dag
 from demo.platform import GIT, REPOSITORY, SYSTEM, Platform, PlatformError
+from imagebuild.build import build
+from localcluster import Cluster, LocalClusterError
+from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 NAMESPACE, NAME, DAG = "team-a-dev", "demo", "hello"

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+
 from airfield.airflow.rest import Airflow, RestError
+from demo.platform import Platform
 from localcluster import tool
 from localcluster.cluster import current_kubeconfig
-
-from demo.platform import Platform
 
 APPEARS_SECONDS = 180
 RUNS_SECONDS = 240
@@ -39,7 +39,7 @@ async def reach(platform: Platform, namespace: str, name: str) -> AsyncIterator[
         *command, "port-forward", f"service/{service}", f"{port}:8080", stdout=subprocess.PIPE
     )
     try:
-        assert forward.stdout is not None
+        assert forward.stdout is not None  # noqa: S101 - asked for above
         await asyncio.wait_for(forward.stdout.readline(), 30)
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -53,7 +53,7 @@ async def run_dag(platform: Platform, namespace: str, name: str, dag: str) -> st
         airflow = await Airflow.login(http, url, *login(platform, namespace, name))
         async with asyncio.timeout(APPEARS_SECONDS):
             while not await _known(airflow, dag):
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.5)  # noqa: ASYNC110 - nothing on this side could set an event
         await airflow.pause(dag, paused=False)
         run = await airflow.trigger(dag)
         return await airflow.wait_for_run(dag, run, seconds=RUNS_SECONDS)

@@ -31,7 +31,7 @@ class Health:
         return cls(error=reason)
 
 
-async def health(session: aiohttp.ClientSession, base_url: str, timeout: float) -> Health:  # noqa: ASYNC109 - seconds for aiohttp
+async def health(session: aiohttp.ClientSession, base_url: str, timeout: float) -> Health:  # noqa: ASYNC109
     """Asks the api-server at `base_url`; every failure becomes Health.unreachable."""
     try:
         async with session.get(

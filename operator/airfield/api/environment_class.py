@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from airfield.api.base import (
-    LIST_SET,
     DNS_LABEL,
+    LIST_SET,
     Count,
     Generation,
     ImageReference,

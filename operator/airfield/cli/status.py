@@ -117,10 +117,10 @@ def page(body: Object, now: datetime, context: str | None = None) -> Iterator[st
             yield f"{name + ':':<12}{tinted(text, _colour(body)) if name == 'Ready' else text}"
     if admin:
         yield f"{'':<12}{printable(_read_secret(metadata['namespace'], admin, context))}"
-    if behind := _behind(body):
-        yield f"{'':<12}{behind}"
-    yield ""
     conditions = _conditions(body)
+    if not conditions:
+        return
+    yield ""
     order = [kind for kind in _ORDER if kind in conditions]
     rows = [
         (kind, c.get("status", ""), age(c.get("lastTransitionTime"), now), c.get("reason", ""), c.get("message", ""))

@@ -48,14 +48,16 @@ def admit(
         metadata = manifest["metadata"]
         if metadata.get("namespace", owner["namespace"]) != owner["namespace"]:
             raise NotAdmitted(
-                f"the chart renders {kind} {name!r} in namespace {metadata['namespace']!r}: only {owner['namespace']!r} is allowed"
+                f"the chart renders {kind} {name!r} in namespace {metadata['namespace']!r}:"
+                f" only {owner['namespace']!r} is allowed"
             )
         if kind == "RoleBinding":
             _check_binding(manifest, name, owner["namespace"])
         phase = metadata.get("labels", {}).get(meta.LABEL_PHASE, PHASES[-1])
         if phase not in PHASES:
             raise NotAdmitted(
-                f"the chart renders {kind} {name!r} with the label {meta.LABEL_PHASE}={phase!r}: known are {', '.join(PHASES)}"
+                f"the chart renders {kind} {name!r} with the label {meta.LABEL_PHASE}={phase!r}:"
+                f" known are {', '.join(PHASES)}"
             )
         admitted.append(_stamped(manifest, kind, phase, owner, labels))
     return sorted(admitted, key=_order)
@@ -69,7 +71,8 @@ def _check_binding(manifest: Mapping[str, Any], name: str, namespace: str) -> No
     for subject in manifest.get("subjects", []):
         if subject.get("kind") != "ServiceAccount" or subject.get("namespace", namespace) != namespace:
             raise NotAdmitted(
-                f"the chart renders RoleBinding {name!r} for {subject.get('kind')} {subject.get('name')!r}: only ServiceAccounts of {namespace!r} are allowed"
+                f"the chart renders RoleBinding {name!r} for {subject.get('kind')} {subject.get('name')!r}:"
+                f" only ServiceAccounts of {namespace!r} are allowed"
             )
 
 

@@ -26,8 +26,8 @@ class Reason(StrEnum):
     CEILING_EXCEEDED = "CeilingExceeded"
 
     # KeysReady.
-    SECRET_NOT_FOUND = "SecretNotFound"
-    SECRET_INVALID = "SecretInvalid"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word
+    SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a word
     KEY_LOST = "KeyLost"
 
     # DatabaseReady.

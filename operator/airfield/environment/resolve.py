@@ -1,4 +1,4 @@
-"""From an environment, its tenant and its class to one complete, permitted specification; or to all that is wrong with it.
+"""From an environment, its tenant and its class to one complete, permitted specification; or to all that is wrong.
 
 Order of the layers: bundled defaults < class < size < stage < environment. Nothing here trusts that the API server
 has validated anything.
@@ -7,7 +7,7 @@ has validated anything.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
@@ -108,40 +108,36 @@ class Unresolved(Exception):  # noqa: N818 - the word of the condition
         super().__init__("; ".join(problem.message for problem in problems))
         self.problems = tuple(problems)
 
+    @classmethod
+    def because(cls, reason: Reason, message: str) -> Self:
+        """The error for a single problem, one that makes looking for others pointless."""
+        return cls([Problem(reason, message)])
+
 
 def resolve(
     environment: AirflowEnvironment, claims: Sequence[AirflowTenant], blueprint: AirflowEnvironmentClass | None
 ) -> Effective:
-    """Resolve `environment`, given all tenants that claim its namespace and its class (None: there is no such class)."""
+    """Resolve `environment`, given all tenants that claim its namespace, and its class (None: there is none)."""
     spec, metadata = environment.spec, environment.metadata
     if len(metadata.name) > MAX_NAME or not NAME.fullmatch(metadata.name):
-        raise Unresolved(
-            [
-                Problem(
-                    Reason.INVALID_SPEC,
-                    f"metadata.name {metadata.name!r} must be a DNS label of at most {MAX_NAME} characters that starts with a letter",
-                )
-            ]
+        raise Unresolved.because(
+            Reason.INVALID_SPEC,
+            f"metadata.name {metadata.name!r} must be a DNS label of at most {MAX_NAME} characters"
+            " that starts with a letter",
         )
     tenant = _tenant(metadata.namespace, claims)
     if blueprint is None:
-        raise Unresolved(
-            [
-                Problem(
-                    Reason.CLASS_NOT_FOUND,
-                    f"spec.className: there is no AirflowEnvironmentClass {spec.class_name!r}; `kubectl get afclass` lists those that exist",
-                )
-            ]
+        raise Unresolved.because(
+            Reason.CLASS_NOT_FOUND,
+            f"spec.className: there is no AirflowEnvironmentClass {spec.class_name!r}; `kubectl get"
+            " afclass` lists those that exist",
         )
     if spec.class_name not in tenant.spec.allowed_classes:
         allowed = ", ".join(sorted(tenant.spec.allowed_classes)) or "none"
-        raise Unresolved(
-            [
-                Problem(
-                    Reason.CLASS_NOT_ALLOWED,
-                    f"spec.className: tenant {tenant.metadata.name!r} may not use class {spec.class_name!r} (allowed: {allowed}); ask the platform team",
-                )
-            ]
+        raise Unresolved.because(
+            Reason.CLASS_NOT_ALLOWED,
+            f"spec.className: tenant {tenant.metadata.name!r} may not use class {spec.class_name!r}"
+            f" (allowed: {allowed}); ask the platform team",
         )
     merged = merge(_layers(environment, blueprint))
     try:
@@ -187,23 +183,17 @@ def validation_messages(error: ValidationError) -> list[str]:
 
 def _tenant(namespace: str, claims: Sequence[AirflowTenant]) -> AirflowTenant:
     if not claims:
-        raise Unresolved(
-            [
-                Problem(
-                    Reason.NO_TENANT,
-                    f"namespace {namespace!r} belongs to no AirflowTenant; the platform team must add it to a tenant's spec.namespaces",
-                )
-            ]
+        raise Unresolved.because(
+            Reason.NO_TENANT,
+            f"namespace {namespace!r} belongs to no AirflowTenant; the platform team must add it to a"
+            " tenant's spec.namespaces",
         )
     if len(claims) > 1:
         names = ", ".join(sorted(claim.metadata.name for claim in claims))
-        raise Unresolved(
-            [
-                Problem(
-                    Reason.TENANT_CONFLICT,
-                    f"namespace {namespace!r} is claimed by more than one AirflowTenant ({names}); the platform team must remove it from all but one",
-                )
-            ]
+        raise Unresolved.because(
+            Reason.TENANT_CONFLICT,
+            f"namespace {namespace!r} is claimed by more than one AirflowTenant ({names}); the"
+            " platform team must remove it from all but one",
         )
     return claims[0]
 
@@ -219,13 +209,9 @@ def _layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass)
         sizes = {size.name: size.defaults for size in blueprint.spec.sizes}
         if size_name not in sizes:
             known = ", ".join(sorted(sizes)) or "none"
-            raise Unresolved(
-                [
-                    Problem(
-                        Reason.SIZE_NOT_FOUND,
-                        f"spec.size: class {blueprint.metadata.name!r} has no size {size_name!r} (it has: {known})",
-                    )
-                ]
+            raise Unresolved.because(
+                Reason.SIZE_NOT_FOUND,
+                f"spec.size: class {blueprint.metadata.name!r} has no size {size_name!r} (it has: {known})",
             )
         yield Layer(f"size {size_name}", {**sizes[size_name].to_json(), "size": size_name})
     yield Layer(f"stage {environment.spec.stage.value}", stage)

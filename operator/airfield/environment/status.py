@@ -1,4 +1,4 @@
-"""The status of an environment, computed from what one reconcile came to. Pure; the only place that makes conditions."""
+"""The status of an environment, computed from what one reconcile came to. Pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def conditions(
     paused: bool = False,
     deleting: bool = False,
 ) -> tuple[Condition, ...]:
-    """The conditions after a reconcile that got as far as `outcomes`; phases that it did not reach stay as they were."""
+    """The conditions after a reconcile that got as far as `outcomes`; phases beyond that stay as they were."""
     stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def condition(kind: ConditionType, status: Status, reason: Reason, message: str) -> Condition:

@@ -36,7 +36,7 @@ RETRY_SECONDS = 60.0
 
 
 class Controller:
-    """Looks after classes. Environments do not wait for it: without a template they are migrated by a Job of their own."""
+    """Looks after classes. Environments do not wait for it: without a template each is migrated by its own Job."""
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
@@ -109,7 +109,8 @@ class Controller:
                 await self._doors.kube.delete(Ref.of(manifest))
         if state.failed:
             await server.drop_template(template.revision)  # what the Job left half done would only fail again
-            return f"template for {template.entry.image} on server {template.server.name!r}: its Job failed: {state.message}"
+            where = f"{template.entry.image} on server {template.server.name!r}"
+            return f"template for {where}: its Job failed: {state.message}"
         return None if state.complete else ""
 
     async def _objects(self, template: Wanted) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ class SchemaHeads:
     airflow: str | None
     fab: str | None
     tables: int
+    may_create: bool = True
+    """Whether the role may create tables in schema public."""
 
 
 async def schema_heads(address: Address) -> SchemaHeads:
@@ -24,10 +26,12 @@ async def schema_heads(address: Address) -> SchemaHeads:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", ["public"]
         )
         tables = {name for (name,) in await cursor.fetchall()}
+        cursor = await connection.execute("SELECT has_schema_privilege(to_regnamespace('public'), 'CREATE')")
         return SchemaHeads(
             airflow=await _head(connection, "alembic_version", tables),
             fab=await _head(connection, "alembic_version_fab", tables),
             tables=len(tables),
+            may_create=await cursor.fetchone() == (True,),
         )
 
 

@@ -10,7 +10,7 @@ from airfield.api.tenant import AirflowTenant, AirflowTenantStatus
 def tenant_status(
     tenant: AirflowTenant, contested: Mapping[str, Sequence[str]], environments: int, now: datetime
 ) -> AirflowTenantStatus:
-    """`contested`: namespaces that other tenants claim too, with those tenants' names. `environments`: how many it has."""
+    """`contested`: namespaces that other tenants claim too, with their names. `environments`: how many it has."""
     clashes = [f"{namespace} (also claimed by {', '.join(others)})" for namespace, others in sorted(contested.items())]
     generation = tenant.metadata.generation
     ready = Condition(

@@ -11,7 +11,6 @@ from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.rollout import (
     LABEL_DERIVED,
-    RETRY_MIGRATION,
     components,
     is_job,
     migration,
@@ -115,7 +114,7 @@ FAILED = job(failed=True, message="BackoffLimitExceeded")
     ],
 )
 def test_migration(found: Child | None, pods: list[Child], failed_for: float | None, outcome: Outcome) -> None:
-    assert migration(found, pods, failed_for=failed_for) == outcome
+    assert migration(found, pods, failed_for=failed_for, retry=60) == outcome
 
 
 @pytest.mark.parametrize(
@@ -127,17 +126,18 @@ def test_migration(found: Child | None, pods: list[Child], failed_for: float | N
     ],
 )
 def test_a_failed_migration_says_what_and_when_it_goes_on(pods: list[Child], said: str) -> None:
-    found = migration(FAILED, pods, failed_for=20)
+    found = migration(FAILED, pods, failed_for=20, retry=60)
     assert isinstance(found, Stall)
     assert found.reason is Reason.MIGRATION_FAILED
-    assert found.after == RETRY_MIGRATION - 20
+    assert found.after == 40
     assert said in found.message
+    assert "tried again every 60 s" in found.message
     assert "kubectl logs -n team-a job/demo-migrate-1" in found.message
 
 
 @pytest.mark.parametrize(("failed_for", "after"), [(None, 60), (0, 60), (59, 1), (60, 0), (1e9, 0)])
 def test_when_a_failed_migration_is_tried_again(failed_for: float | None, after: float) -> None:
-    found = migration(FAILED, [], failed_for=failed_for)
+    found = migration(FAILED, [], failed_for=failed_for, retry=60)
     assert isinstance(found, Stall)
     assert found.after == after
 

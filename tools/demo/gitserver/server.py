@@ -15,7 +15,8 @@ SEED = Path("/seed")
 
 def seed(folder: Path) -> None:
     """Make a bare repository of a folder's files."""
-    work, bare = Path("/tmp/work") / folder.name, ROOT / f"{folder.name}.git"
+    work = Path("/tmp/work") / folder.name  # noqa: S108 - an emptyDir of the pod
+    bare = ROOT / f"{folder.name}.git"
     if bare.exists():
         return
     work.mkdir(parents=True)
@@ -70,8 +71,8 @@ class Handler(BaseHTTPRequestHandler):
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
             "REMOTE_USER": "git",
         }
-        output = subprocess.run(["git", "http-backend"], input=body, env=environ, stdout=subprocess.PIPE).stdout
-        head, _, content = output.partition(b"\r\n\r\n")
+        done = subprocess.run(["git", "http-backend"], input=body, env=environ, stdout=subprocess.PIPE, check=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
         status = int(headers.pop("Status", "200").split()[0])
         self._answer(status, headers, content)

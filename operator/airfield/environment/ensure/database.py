@@ -159,8 +159,15 @@ def _not_ours(database: str, server: str, mark: Mark | None) -> Stall:
 
 
 async def _external(run: Run) -> Outcome:
-    await schema_heads(address(run))
-    return Done()
+    here = address(run)
+    if (await schema_heads(here)).may_create:
+        return Done()
+    return Stall(
+        Reason.DATABASE_REFUSED,
+        f"role {here.user!r} may not create tables in schema public of database {here.database!r} on {here.host}:"
+        f' run GRANT CREATE, USAGE ON SCHEMA public TO "{here.user}" there',
+        after=10,
+    )
 
 
 async def _migrate(run: Run, wanted: str) -> Outcome:

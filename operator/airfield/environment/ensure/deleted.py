@@ -14,7 +14,7 @@ from airfield.environment.ensure.run import Doors
 from airfield.environment.outcome import Done, Outcome, Wait
 from airfield.environment.reasons import Reason
 from airfield.kube.inventory import Child
-from airfield.kube.kinds import SECRET, PERSISTENT_VOLUME_CLAIM, POD, Ref
+from airfield.kube.kinds import PERSISTENT_VOLUME_CLAIM, POD, SECRET, Ref
 from airfield.postgres.errors import DatabaseError
 from airfield.postgres.mark import Mark
 from airfield.postgres.names import database_name, role_name

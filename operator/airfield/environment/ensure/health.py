@@ -1,4 +1,4 @@
-"""The phase Healthy: Airflow serves, its heartbeats are fresh, its bundles are fetched, its administrator can log in."""
+"""The phase Healthy: Airflow serves, its heartbeats are fresh, bundles are fetched, the administrator can log in."""
 
 import re
 
@@ -88,9 +88,9 @@ def bundle_errors(log: str) -> dict[str, str]:
         if headline is None:
             continue
         # The traceback quotes git's standard error, whose last word on the matter is what helps.
-        said = re.findall(r"\b((?:fatal|error): [^\n]+)", record) or re.findall(
-            r"^[\w.]+Error: [^\n]+", record, re.MULTILINE
-        )
+        said = re.findall(r"\b((?:fatal|error): [^\n]+)", record)
+        said = said or re.findall(r"^[\w.]+Error: [^\n]+", record, flags=re.MULTILINE)
         if said:
-            found[headline[1]] = re.sub(r"://\S+@", "://***@", said[-1][:2000]).strip(" '\"")[:300]
+            text = re.sub(r"://\S+@", "://***@", said[-1][:2000]).strip()
+            found[headline[1]] = (text.removesuffix("'") if text.count("'") % 2 else text)[:300]
     return found

@@ -1,0 +1,130 @@
+"""An environment on a real cluster, as its tests see it: through the API server and through Airflow's REST API."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+
+from airfield.airflow.rest import Airflow
+from demo.airflow import login, reach, run_dag
+from demo.platform import Platform
+from e2e.waiting import PATIENCE, eventually
+
+Object = dict[str, Any]
+T = TypeVar("T")
+
+KINDS = (
+    "deployments,statefulsets,pods,jobs,services,configmaps,secrets,serviceaccounts,persistentvolumeclaims,roles,"
+    "rolebindings,networkpolicies,poddisruptionbudgets"
+)
+"""Whatever the operator makes for an environment."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment `name` in `namespace`."""
+
+    platform: Platform
+    namespace: str
+    name: str
+
+    def apply(self, **spec: Any) -> None:
+        """Make it, or change it: `spec` is the whole specification, but for what every test's environment has."""
+        common = {"className": "e2e", "stage": "dev", "deletionPolicy": "Delete"}
+        metadata = {"name": self.name, "namespace": self.namespace}
+        body = {"apiVersion": "airfield.dev/v1alpha1", "kind": "AirflowEnvironment", "metadata": metadata}
+        self.platform.apply([{**body, "spec": {**common, **spec}}])
+
+    def delete(self) -> None:
+        """Delete it and wait until it is gone."""
+        self.platform.kubectl("-n", self.namespace, "delete", "afenv", self.name, f"--timeout={PATIENCE:.0f}s")
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl in its namespace."""
+        return self.platform.kubectl("-n", self.namespace, *arguments)
+
+    def get(self, *arguments: str) -> Object:
+        """`kubectl get … -o json` in its namespace."""
+        return self.platform.get("-n", self.namespace, *arguments)
+
+    def items(self, kinds: str) -> list[Object]:
+        """The objects of these kinds that carry its label."""
+        found: list[Object] = self.get(kinds, "-l", f"airfield.dev/environment={self.name}")["items"]
+        return found
+
+    def names(self, kinds: str = KINDS) -> set[str]:
+        """`Kind/name` of what it has."""
+        return {f"{each['kind']}/{each['metadata']['name']}" for each in self.items(kinds)}
+
+    def pod(self, component: str) -> Object:
+        """The newest pod of a component."""
+        pods = [each for each in self.items("pods") if each["metadata"]["labels"][COMPONENT] == component]
+        return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def status(self) -> Object:
+        """Its status, {} before the operator has seen it."""
+        found: Object = self.get("afenv", self.name).get("status", {})
+        return found
+
+    def condition(self, kind: str) -> Object:
+        """The condition of that type, {} when there is none."""
+        conditions: list[Object] = self.status().get("conditions", [])
+        return next((each for each in conditions if each["type"] == kind), {})
+
+    def until(self, kind: str, status: str, *reasons: str, seconds: float = PATIENCE) -> Object:
+        """Wait for a condition's status, and for one of the reasons if any are given; the condition."""
+
+        def look() -> Object | None:
+            found = self.condition(kind)
+            fits = found.get("status") == status and (not reasons or found.get("reason") in reasons)
+            return found if fits else None
+
+        return eventually(f"{self}: {kind}={status} {reasons}", look, seconds, self.describe)
+
+    def until_ready(self) -> Object:
+        """Wait until the operator has seen the latest change and the environment is Ready."""
+
+        def look() -> Object | None:
+            found = self.get("afenv", self.name)
+            status = found.get("status", {})
+            seen = status.get("observedGeneration") == found["metadata"]["generation"]
+            ready = {"type": "Ready", "status": "True"}.items()
+            return found if seen and any(ready <= each.items() for each in status["conditions"]) else None
+
+        return eventually(f"{self}: Ready", look, said=self.describe)
+
+    def describe(self) -> str:
+        """What a person would look at first."""
+        conditions = "\n".join(
+            f"  {each['type']}={each['status']} {each['reason']}: {each['message']}"
+            for each in self.status().get("conditions", [])
+        )
+        return f"\n{conditions}\n{self.kubectl('get', 'pods')}"
+
+    def run_dag(self, dag: str) -> str:
+        """Run a DAG through the REST API as soon as Airflow knows it; the state in which the run ended."""
+        return asyncio.run(run_dag(self.platform, self.namespace, self.name, dag))
+
+    def ask(self, question: Callable[[Airflow], Awaitable[T]]) -> T:
+        """Ask Airflow's REST API something, as the administrator."""
+
+        async def conversation() -> T:
+            async with self._airflow() as airflow:
+                return await question(airflow)
+
+        return asyncio.run(conversation())
+
+    @asynccontextmanager
+    async def _airflow(self) -> AsyncIterator[Airflow]:
+        credentials = login(self.platform, self.namespace, self.name)
+        async with reach(self.platform, self.namespace, self.name) as url, aiohttp.ClientSession() as http:
+            yield await Airflow.login(http, url, *credentials)
+
+    def __str__(self) -> str:
+        return f"environment {self.namespace}/{self.name}"
+
+
+COMPONENT = "app.kubernetes.io/component"

@@ -1,0 +1,69 @@
+"""`python -m bench ready`."""
+
+import sys
+import time
+
+import click
+
+from bench import machine, report
+from bench.ready import measure
+from bench.setup import DATABASE, VARIANTS, Bench
+from demo.platform import PlatformError
+from localcluster import LocalClusterError
+from localcluster.cluster import current_kubeconfig
+
+_started = time.monotonic()
+
+
+def say(message: str) -> None:
+    """A line of progress."""
+    click.echo(click.style(f"[{time.monotonic() - _started:5.0f} s] ", fg="cyan") + message)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Benchmarks of Airfield on this machine."""
+
+
+@cli.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, envvar="ROUNDS", help="How often.")
+@click.option("--only", multiple=True, type=click.Choice([variant.name for variant in VARIANTS]), help="Not all.")
+@click.option("--keep", is_flag=True, help="Leave the cluster for another run.")
+def ready(rounds: int, only: tuple[str, ...], keep: bool) -> None:
+    """Seconds from `kubectl apply` to serving: plain manifests against Airfield."""
+    if current_kubeconfig() is not None:
+        raise click.UsageError("the benchmark makes a cluster of its own: unset CLUSTER")
+    variants = [variant for variant in VARIANTS if not only or variant.name in only]
+    load = machine.load()
+    if report.busy(load):
+        say(click.style(f"the load average is {load:.1f}: other work falsifies the figures", fg="yellow"))
+    bench = Bench(say)
+    try:
+        bench.up(template=any(variant.name == "server" for variant in variants))
+        facts = machine.describe() | machine.versions(bench.platform, DATABASE, "postgres-0")
+        runs = measure(bench, variants, rounds, say)
+    finally:
+        if not keep:
+            bench.down()
+    click.echo(f"\n{report.render(runs, variants, facts, rounds=rounds, load=load)}\n")
+    if not only:
+        say(f"written to {report.write(runs, variants, facts, rounds=rounds, load=load)}")
+
+
+def main() -> int:
+    """Run the command; what a person can mend is one sentence, not a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (LocalClusterError, PlatformError, TimeoutError, ValueError) as error:
+        click.echo(f"bench: {error}", err=True)
+        return 1
+    except click.Abort:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The results as a section of docs/benchmarks.md and as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from bench.ready import Runs
+from bench.serving import MILESTONES
+from bench.setup import Variant
+from demo.platform import REPOSITORY
+
+DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- ready:begin -->", "<!-- ready:end -->"
+SKELETON = f"# Benchmarks\n\n## Seconds from apply to serving\n\n{BEGIN}\n{END}\n"
+
+
+def write(runs: Runs, variants: Sequence[Variant], facts: Mapping[str, str], *, rounds: int, load: float) -> Path:
+    """Write both files; the path of the document."""
+    text = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else SKELETON
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{DOCUMENT} lacks the markers {BEGIN} and {END}; put them where the results shall stand")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    section = render(runs, variants, facts, rounds=rounds, load=load)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
+    data = DOCUMENT.with_suffix("") / "ready.json"
+    data.parent.mkdir(exist_ok=True)
+    content = {"facts": dict(facts), "load": load, "rounds": rounds, "runs": [asdict(run) for run in runs.runs]}
+    data.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return DOCUMENT
+
+
+def render(runs: Runs, variants: Sequence[Variant], facts: Mapping[str, str], *, rounds: int, load: float) -> str:
+    """The section, in Markdown."""
+    base = next((variant for variant in variants if variant.goal is None), None)
+    lines = [
+        "| | least | median | of plain | goal | CPU seconds, median |",
+        "|---|---|---|---|---|---|",
+        *(_row(runs, variant, base) for variant in variants),
+        "",
+        f"| seconds until, median | {' | '.join(MILESTONES)} |",
+        "|---|" + "---|" * len(MILESTONES),
+        *(_steps(runs, variant) for variant in variants),
+        "",
+        f"{rounds} rounds, in changing order, after one that does not count. Load average at the start: {load:.2f}.",
+        *(["", f"**The machine was busy when this was measured (load {load:.1f}).**"] if busy(load) else []),
+        "",
+        "; ".join(f"{name}: {value}" for name, value in facts.items()) + ".",
+    ]
+    return "\n".join(lines)
+
+
+def busy(load: float) -> bool:
+    """Whether something else ran, so that the figures tell little."""
+    return load > 1
+
+
+def _row(runs: Runs, variant: Variant, base: Variant | None) -> str:
+    seconds = runs.seconds(variant)
+    ratio = runs.ratio(variant, base) if base else None
+    share = "" if ratio is None else f"{ratio:.2f}"
+    goal = ""
+    if variant.goal is not None and ratio is not None:
+        goal = f"≤ {variant.goal}: {'met' if ratio <= variant.goal else 'missed'}"
+    cells = [
+        variant.title,
+        f"{min(seconds):.1f} s",
+        f"{median(seconds):.1f} s",
+        share,
+        goal,
+        f"{runs.cpu(variant):.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _steps(runs: Runs, variant: Variant) -> str:
+    found = [runs.seconds(variant, milestone) for milestone in MILESTONES]
+    return f"| {variant.title} | {' | '.join(f'{median(each):.1f}' if each else '-' for each in found)} |"
