@@ -206,13 +206,28 @@ class Team:
         self, name: str = "demo", *, annotations: Mapping[str, str] | None = None, **spec: Any
     ) -> Json:
         """Create or change an environment; what is not named is as it was in the beginning."""
-        full = {"className": self.name, "stage": "dev", "database": {"server": {}}, **spec}
-        return await self.put_resource("AirflowEnvironment", name, full, annotations=annotations or {})
-
-    async def put_resource(self, kind: str, name: str, spec: Json, **metadata: Any) -> Json:
-        return await self.put(
-            "airfield.dev/v1alpha1", kind, name, {"spec": spec}, namespaced=kind == "AirflowEnvironment", **metadata
+        return await self.put_resource(
+            "AirflowEnvironment", name, self.environment_spec(**spec), annotations=annotations
         )
+
+    def environment_spec(self, **spec: Any) -> Json:
+        return {"className": self.name, "stage": "dev", "database": {"server": {}}, **spec}
+
+    async def put_resource(self, kind: str, name: str, spec: Json, *, annotations: Mapping[str, str] | None = None) -> Json:
+        """Create a resource of ours, or replace its specification and annotations."""
+        where = {"namespace": self.namespace} if kind == "AirflowEnvironment" else {}
+        metadata = {"name": name, **where, "annotations": dict(annotations or {})}
+        manifest = {"apiVersion": "airfield.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+        created = await self.kube.create(manifest)
+        if created is not None:
+            return created
+        patch = [
+            {"op": "add", "path": "/spec", "value": spec},
+            {"op": "add", "path": "/metadata/annotations", "value": metadata["annotations"]},
+        ]
+        replaced = await self.kube.patch(Ref.of(manifest), patch)
+        assert replaced is not None
+        return replaced
 
     async def put_secret(self, name: str, content: Mapping[str, str]) -> Json:
         return await self.put("v1", "Secret", name, {"stringData": dict(content)})
@@ -220,14 +235,21 @@ class Team:
     async def put(
         self, api_version: str, kind: str, name: str, body: Json, *, namespaced: bool = True, **metadata: Any
     ) -> Json:
+        """Server-side apply as somebody else than the operator."""
         where = {"namespace": self.namespace} if namespaced else {}
         manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **where, **metadata}, **body}
         return await self.kube.apply(manifest, field_manager="person")
 
     async def refused(self, *words: str, name: str = "demo", **spec: Any) -> str:
         """The API server's words when it refuses an environment."""
+        manifest = {
+            "apiVersion": "airfield.dev/v1alpha1",
+            "kind": "AirflowEnvironment",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": self.environment_spec(**spec),
+        }
         with pytest.raises(ApiError) as caught:
-            await self.put_environment(name, **spec)
+            await self.kube.create(manifest)
         assert caught.value.invalid, caught.value.message
         assert_says(caught.value.message, *words)
         return caught.value.message
@@ -279,11 +301,10 @@ class Team:
         async def stuck() -> Json:
             condition = await self.condition("Ready", name)
             assert (condition["status"], condition["reason"]) == ("False", reason), condition
+            assert_says(condition["message"], *words)
             return condition
 
-        condition = await eventually(stuck, seconds)
-        assert_says(condition["message"], *words)
-        return condition
+        return await eventually(stuck, seconds)
 
     async def objects(self, name: str = "demo") -> dict[Ref, Json]:
         """Everything that carries the environment's label."""

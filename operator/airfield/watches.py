@@ -11,7 +11,7 @@ from airfield.api import meta
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.inventory import Inventory, key_of
-from airfield.kube.kinds import Kind
+from airfield.kube.kinds import Kind, Ref
 from airfield.kube.resources import Resources, namespaces_of, relisted, wish
 from airfield.runtime.queue import WorkQueue
 
@@ -62,8 +62,9 @@ class Watches:
         if deleted or known is None:
             for tenant in self.resources.claims(key[0]):
                 self.tenants.add(tenant["metadata"]["name"])
-        for name in _class(known) ^ _class(None if deleted else obj):
-            self.classes.add(name)
+        if deleted or _class(known) != _class(obj):
+            for name in _class(known) | _class(obj):
+                self.classes.add(name)
 
     def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
@@ -98,13 +99,16 @@ class Watches:
 
     def child(self, obj: Object, *, deleted: bool) -> None:
         """An object of an environment appeared, changed or went."""
-        before = self.inventory.children(key).get(_ref(obj)) if (key := key_of(obj)) else None
-        owner = self.inventory.forget(obj) if deleted else self.inventory.observe(obj)
-        if owner is None:
-            return
-        after = self.inventory.children(owner).get(_ref(obj))
+        ref = Ref.of(obj)
+        before = self.inventory.find(ref)
+        if deleted:
+            self.inventory.forget(obj)
+        else:
+            self.inventory.observe(obj)
+        after = self.inventory.find(ref)
         if before != after:  # most events tell of nothing that a decision reads
-            self.environments.add(owner)
+            for owner in {found[0] for found in (before, after) if found}:
+                self.environments.add(owner)
 
     async def relist(self, kube: KubeClient) -> None:
         """Read everything anew, and have everything looked at: what watches lost comes right."""
@@ -136,10 +140,6 @@ class Watches:
             self.tenants.add(name)
         for name in resources.classes:
             self.classes.add(name)
-
-
-def _ref(obj: Object) -> kinds.Ref:
-    return kinds.Ref.of(obj)
 
 
 def _class(environment: Object | None) -> set[str]:

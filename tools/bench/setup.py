@@ -19,7 +19,7 @@ INSTANCE = "bench"
 DATABASE = "bench-database"
 HERE = Path(__file__).resolve().parent
 IMAGES = ("airflow", "postgres", "operator")
-TEMPLATE_SECONDS = 300
+TEMPLATE_SECONDS = 180
 QUIET_CORES = 0.25
 QUIET_SECONDS = 60
 
@@ -113,7 +113,8 @@ class Bench:
             if templates and all(template["ready"] for template in templates):
                 return
             time.sleep(0.5)
-        raise TimeoutError(f"no template database after {TEMPLATE_SECONDS} s: {status}")
+        said = [condition.get("message", "") for condition in status.get("conditions", [])]
+        raise TimeoutError(f"no template database after {TEMPLATE_SECONDS} s: {'; '.join(said)}")
 
     def _instance(self) -> Instance:
         instance = Instance.load(INSTANCE)

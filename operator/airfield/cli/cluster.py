@@ -21,6 +21,10 @@ async def connect(context: str | None) -> AsyncIterator[tuple[KubeClient, str]]:
         found = credentials.load(context)
     except credentials.CredentialsError as error:
         raise Failure(str(error)) from None
+    except (TypeError, LookupError, AttributeError, ValueError) as error:
+        raise Failure(f"the kubeconfig is malformed: {type(error).__name__}: {error}") from None
+    if "://" not in found.url:
+        raise Failure(f"the kubeconfig names no server for this context, but {found.url!r}")
     try:
         async with KubeClient(found) as kube:
             yield kube, found.namespace

@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from airfield.api import meta
-from airfield.api.environment import AirflowEnvironment, DeletionPolicy, EnvironmentDefaults
+from airfield.api.environment import AirflowEnvironment, DeletionPolicy
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.environment.admit import ALLOWED_KINDS, DATA_KINDS
+from airfield.environment.layers import merge
+from airfield.environment.resolve import Unresolved, layers
 from airfield.environment.rollout import is_derived
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
@@ -17,14 +19,14 @@ PATIENCE: Final = timedelta(minutes=10)
 
 
 def policy(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass | None) -> DeletionPolicy:
-    """The deletion policy that holds: the environment's own, else its stage's, size's or class's, else Orphan."""
-    candidates: list[EnvironmentDefaults] = [environment.spec]
-    if blueprint is not None:
-        spec = blueprint.spec
-        candidates += [stage.defaults for stage in spec.stages if stage.stage == environment.spec.stage]
-        candidates += [size.defaults for size in spec.sizes if size.name == environment.spec.size]
-        candidates += [spec.defaults] if spec.defaults else []
-    return next((c.deletion_policy for c in candidates if c.deletion_policy is not None), DeletionPolicy.ORPHAN)
+    """The deletion policy that holds: as it is resolved; where that cannot be, the environment's own, else Orphan."""
+    own = environment.spec.deletion_policy or DeletionPolicy.ORPHAN
+    if blueprint is None:
+        return own
+    try:
+        return DeletionPolicy(merge(layers(environment, blueprint)).settings["deletionPolicy"])
+    except Unresolved:
+        return own
 
 
 def workloads(children: Mapping[Ref, Child]) -> list[Child]:

@@ -35,7 +35,6 @@ class Reason(StrEnum):
     DATABASE_REFUSED = "DatabaseRefused"
     DATABASE_CONFLICT = "DatabaseConflict"
     DATABASE_FAILED = "DatabaseFailed"
-    DATABASE_STARTING = "DatabaseStarting"
     MIGRATING = "Migrating"
     MIGRATION_FAILED = "MigrationFailed"
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from pydantic import ValidationError
 
 from airfield.api import meta
-from airfield.api.dags import DagBundle
+from airfield.api.dags import DagBundle, ImageSource
 from airfield.api.environment import (
     MAX_NAME,
     AirflowEnvironment,
@@ -53,6 +53,8 @@ BUNDLED: Final[Mapping[str, Any]] = {
         "workers": {"resources": {"requests": {"cpu": "100m", "memory": "320Mi"}, "limits": {"memory": "1Gi"}}},
     },
 }
+IMAGE_DAGS: Final = DagBundle(name="dags", image=ImageSource(path="/opt/airflow/dags"))
+"""Where DAGs come from if nobody says: the folder that is Airflow's own default in an image."""
 POSTGRES_IMAGE: Final = "airfield/postgres:17"
 NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _CONFIG_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
@@ -139,7 +141,7 @@ def resolve(
             f"spec.className: tenant {tenant.metadata.name!r} may not use class {spec.class_name!r}"
             f" (allowed: {allowed}); ask the platform team",
         )
-    merged = merge(_layers(environment, blueprint))
+    merged = merge(layers(environment, blueprint))
     try:
         settings = EnvironmentDefaults.model_validate(merged.settings)
     except ValidationError as error:
@@ -163,7 +165,7 @@ def resolve(
         image=image,
         postgres_image=blueprint.spec.catalog.postgres_image or POSTGRES_IMAGE,
         settings=settings,
-        bundles=spec.dags.bundles if spec.dags else (),
+        bundles=(spec.dags.bundles if spec.dags else ()) or (IMAGE_DAGS,),
         labels={
             **(tenant.spec.labels or {}),
             meta.LABEL_TENANT: tenant.metadata.name,
@@ -198,7 +200,8 @@ def _tenant(namespace: str, claims: Sequence[AirflowTenant]) -> AirflowTenant:
     return claims[0]
 
 
-def _layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:
+def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:
+    """The layers of an environment, the lowest first. Unresolved when the class lacks the size that one asks for."""
     own = {key: value for key, value in environment.spec.to_json().items() if key not in {"className", "stage", "dags"}}
     general = blueprint.spec.defaults.to_json() if blueprint.spec.defaults else {}
     stage = next((s.defaults.to_json() for s in blueprint.spec.stages if s.stage == environment.spec.stage), {})

@@ -17,6 +17,7 @@ from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.environment.ensure.database import connect_admin
 from airfield.environment.ensure.keys import connection_content
 from airfield.environment.ensure.run import Doors
+from airfield.environment.rollout import phase_of
 from airfield.environment_class.status import class_status
 from airfield.environment_class.templates import Wanted, missing, wanted
 from airfield.helm.manifests import HelmError
@@ -118,7 +119,6 @@ class Controller:
         values = {
             "airflow": {"version": template.entry.version, "image": template.entry.image},
             "executor": "LocalExecutor",
-            "bundles": [],
             "secrets": {"database": _name(template)},
             "database": {"mode": "server", "host": template.server.host, "port": template.server.port},
             "migration": {"revision": template.revision},
@@ -132,8 +132,8 @@ class Controller:
             values=values,
             kube_version=self._doors.kube_version,
         )
-        schema = [m for m in rendered if m["metadata"]["labels"].get(meta.LABEL_PHASE) == "schema"]
-        return [self._stamped(template, manifest) for manifest in schema]
+        needed = [m for m in rendered if phase_of(m) == "schema" or m["kind"] == "ServiceAccount"]
+        return [self._stamped(template, manifest) for manifest in needed]
 
     def _stamped(self, template: Wanted, manifest: dict[str, Any]) -> dict[str, Any]:
         """Labelled as the template's, not as an environment's: the watches of environments must not see it."""

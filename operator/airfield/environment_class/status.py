@@ -19,7 +19,7 @@ def class_status(
     errors = sorted({problem for problem in problems.values() if problem})
     building = len(problems) - len([problem for problem in problems.values() if problem])
     generation = blueprint.metadata.generation
-    message = "; ".join(errors) or (f"{building} database templates are being made" if building else "")
+    message = "; ".join(errors) or (f"database templates are being made: {building}" if building else "")
     ready = Condition(
         type=ConditionType.READY.value,
         status="False" if errors else "True",

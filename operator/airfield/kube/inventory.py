@@ -154,6 +154,11 @@ class Inventory:
         """The children of an environment, as last seen."""
         return {ref: seen.child for ref, seen in self._seen.get(key, {}).items()}
 
+    def find(self, ref: Ref) -> tuple[Key, Child] | None:
+        """The environment that an object belongs to, and the object as last seen."""
+        home = self._home.get(ref)
+        return None if home is None else (home, self._seen[home][ref].child)
+
     def keys(self) -> set[Key]:
         """All environments that have children."""
         return set(self._seen)

@@ -7,7 +7,7 @@ import pytest
 from airfield.api.environment import DeletionPolicy
 from airfield.environment import deletion
 from airfield.environment.rollout import LABEL_DERIVED
-from builders import OURS, Json, blueprint, by_ref, child, environment
+from builders import OURS, Json, blueprint, by_ref, child, effective, environment
 
 DELETE, ORPHAN = {"deletionPolicy": "Delete"}, {"deletionPolicy": "Orphan"}
 
@@ -42,6 +42,13 @@ def test_the_policy_is_the_one_that_resolving_gives() -> None:
         blueprint(sizes=sizes, stages=[{"stage": "dev", "defaults": {"size": "small"}}]),
     ):
         assert deletion.policy(environment(), of) is DeletionPolicy.DELETE
+        assert effective(environment(), of).deletion_policy is DeletionPolicy.DELETE
+
+
+def test_a_size_that_is_gone_deletes_no_data() -> None:
+    of = blueprint(defaults=DELETE)
+    assert deletion.policy(environment(size="gone"), of) is DeletionPolicy.ORPHAN
+    assert deletion.policy(environment(size="gone", **DELETE), of) is DeletionPolicy.DELETE
 
 
 def test_without_a_class_the_environment_decides() -> None:

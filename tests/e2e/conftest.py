@@ -1,0 +1,76 @@
+"""The platform that all end-to-end tests share: one node, the operator in it, git servers, a database server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clusters import PREFIX
+from demo.platform import REPOSITORY, Platform
+from e2e.databases import HOST, SECRET, DatabaseServer
+from e2e.environments import Environment
+from imagebuild.build import build
+from localcluster import Cluster
+
+QUICKSTART = REPOSITORY / "examples" / "quickstart"
+NAMESPACES = ("served", "external", "bundles", "cancelled")
+LOGIN, PASSWORD = "git-login", "of-the-repository"
+
+
+@pytest.fixture(scope="session")
+def node_cluster() -> Iterator[Cluster]:
+    """A cluster with a real node; with CLUSTER=current that of KUBECONFIG."""
+    cluster = Cluster(f"{PREFIX}node-{os.getpid()}")
+    cluster.up()
+    try:
+        yield cluster
+    finally:
+        cluster.down()
+
+
+@pytest.fixture(scope="session")
+def platform(node_cluster: Cluster) -> Platform:
+    """The operator runs; two git servers do, the second of which wants a login."""
+    for image in build(("airflow", "postgres", "operator")):
+        node_cluster.load_image(image.archive)
+    platform = Platform(node_cluster)
+    platform.install_operator()
+    platform.install_git({"dags": QUICKSTART / "dags"})
+    platform.install_git({"dags": Path(__file__).parent / "repositories" / "private"}, LOGIN, PASSWORD)
+    return platform
+
+
+@pytest.fixture(scope="session")
+def quickstart(platform: Platform) -> Environment:
+    """The example, applied as it is."""
+    for file in ("namespace", "class", "tenant", "environment"):
+        platform.apply(QUICKSTART / f"{file}.yaml")
+    return Environment(platform, "team-a-dev", "demo")
+
+
+@pytest.fixture(scope="session")
+def server(platform: Platform) -> DatabaseServer:
+    """A database server; the example's class once more, now with this server, and a tenant who may use it."""
+    server = DatabaseServer(platform)
+    server.install()
+    blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
+    secret = {field: SECRET["metadata"][field] for field in ("name", "namespace")}
+    access = {"adminSecret": secret, "maintenanceDatabase": "airfield", "sslMode": "disable"}
+    blueprint["metadata"]["name"] = "e2e"
+    blueprint["spec"]["databaseServers"] = [{"name": "main", "host": HOST, **access}]
+    tenant = {
+        "apiVersion": "airfield.dev/v1alpha1",
+        "kind": "AirflowTenant",
+        "metadata": {"name": "e2e"},
+        "spec": {
+            "owners": [{"kind": "Group", "name": "e2e"}],
+            "namespaces": [{"name": name} for name in NAMESPACES],
+            "allowedClasses": ["e2e"],
+        },
+    }
+    for name in NAMESPACES:
+        platform.namespace(name)
+    platform.apply([blueprint, tenant])
+    return server

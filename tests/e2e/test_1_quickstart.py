@@ -1,0 +1,119 @@
+"""The example as a newcomer meets it; then what may befall a running environment."""
+
+import subprocess
+
+import pytest
+
+from demo.platform import REPOSITORY
+from e2e.environments import PATIENCE, Environment
+from e2e.processes import processes, stopped
+from e2e.secrecy import leaks
+from e2e.waiting import Stopwatch, eventually
+
+pytestmark = pytest.mark.node
+
+
+def test_ready_and_shown(quickstart: Environment) -> None:
+    watch = Stopwatch()
+    quickstart.kubectl("wait", "--for=condition=Ready", "afenv/demo", f"--timeout={PATIENCE:.0f}s")
+    watch.lap("Ready")
+    header, row = quickstart.kubectl("get", "afenv").splitlines()
+    assert header.split() == ["NAME", "READY", "STATUS", "VERSION", "TENANT", "CLASS", "AGE"]
+    assert row.split()[:-1] == ["demo", "True", "Serving", "3.3.2", "team-a", "standard"]
+
+
+def test_a_dag_from_git_succeeds(quickstart: Environment) -> None:
+    assert quickstart.run_dag("hello") == "success"
+
+
+def test_the_pods_are_harmless(quickstart: Environment) -> None:
+    pods = quickstart.items("pods")
+    assert len(pods) >= 5
+    for pod in pods:  # the namespace enforces the standard `restricted`, which does not ask for this:
+        assert not pod["spec"].get("automountServiceAccountToken")
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"], pod["metadata"]["name"]
+
+
+def test_no_secret_leaks(quickstart: Environment) -> None:
+    assert leaks(quickstart) == []
+
+
+@pytest.mark.skipif(not (REPOSITORY / "operator/airfield/cli/main.py").exists(), reason="there is no command yet")
+def test_the_command_agrees(quickstart: Environment) -> None:
+    command = [str(REPOSITORY / ".venv/bin/airfield"), "status", quickstart.name, "-n", quickstart.namespace]
+    environ = {"KUBECONFIG": str(quickstart.platform.cluster.kubeconfig), "PATH": "/usr/bin:/bin", "COLUMNS": "200"}
+    said = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+    assert "Ready" in said
+    assert "3.3.2" in said
+
+
+def test_drift_is_repaired(quickstart: Environment) -> None:
+    before = quickstart.get("deployment", "demo-scheduler")["metadata"]["uid"]
+    watch = Stopwatch()
+    quickstart.kubectl("delete", "deployment", "demo-scheduler")
+    eventually("scheduler", lambda: {"Deployment/demo-scheduler"} <= quickstart.names("deployments"))
+    watch.lap("deleted Deployment: is back")
+    assert quickstart.get("deployment", "demo-scheduler")["metadata"]["uid"] != before
+
+    quickstart.kubectl("set", "image", "deployment/demo-dag-processor", "dag-processor=airfield/other:1")
+    eventually("right image", lambda: _image(quickstart, "demo-dag-processor") == "airfield/airflow:3.3.2")
+    watch.lap("edited image: is back")
+
+    quickstart.kubectl("delete", "secret", "demo-api")
+    eventually("Secret", lambda: {"Secret/demo-api"} <= quickstart.names("secrets"))
+    watch.lap("deleted Secret: is back")
+
+    eventually("sign of the repair", lambda: quickstart.condition("Ready")["status"] == "False")
+    quickstart.until_ready()
+    watch.lap("Ready again")
+
+
+def _image(environment: Environment, deployment: str) -> str:
+    found = environment.get("deployment", deployment)
+    return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def test_an_image_that_cannot_be_pulled(quickstart: Environment) -> None:
+    watch = Stopwatch()
+    pods = _serving(quickstart)
+    quickstart.kubectl("patch", "afenv", "demo", "--type=merge", '-p={"spec":{"image":{"reference":"airfield/no:1"}}}')
+    found = quickstart.until("Ready", "False", "ImagePullFailed")
+    watch.lap("ImagePullFailed")
+    assert "airfield/no:1" in found["message"]
+    assert quickstart.run_dag("hello") == "success"
+    assert _serving(quickstart) == pods
+
+    quickstart.kubectl("patch", "afenv", "demo", "--type=merge", '-p={"spec":{"image":null}}')
+    quickstart.until_ready()
+    watch.lap("Ready with the old image")
+    assert _serving(quickstart) == pods
+    eventually("end of the Job with the wrong image", lambda: "airfield/no:1" not in str(quickstart.items("jobs")))
+
+
+def _serving(environment: Environment) -> set[str]:
+    """The uids of the pods that are no Job's."""
+    return {pod["metadata"]["uid"] for pod in environment.items("pods") if "job-name" not in pod["metadata"]["labels"]}
+
+
+def test_a_hung_scheduler_is_noticed(quickstart: Environment) -> None:
+    watch = Stopwatch()
+    with stopped(processes(quickstart.pod("scheduler"))):
+        found = quickstart.until("Ready", "False")
+        watch.lap(f"stopped scheduler: {found['reason']}: {found['message']}")
+        assert "scheduler" in found["message"]
+        eventually("unready pod", lambda: not _pod_ready(quickstart))
+        watch.lap("its pod is not ready")
+    quickstart.until_ready()
+    watch.lap("goes on: Ready")
+    assert _pod_ready(quickstart)
+
+
+def _pod_ready(environment: Environment) -> bool:
+    conditions = environment.pod("scheduler")["status"]["conditions"]
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def test_deleted_without_a_trace(quickstart: Environment) -> None:
+    quickstart.delete()
+    assert quickstart.names() == set()

@@ -1,0 +1,94 @@
+"""Bundles that cannot be fetched: each is named, with the reason, and the rest of the environment goes on."""
+
+from typing import Any
+
+import pytest
+
+from demo.platform import GIT, Platform
+from e2e.conftest import LOGIN, PASSWORD
+from e2e.databases import DatabaseServer
+from e2e.environments import Environment
+from e2e.waiting import Stopwatch, eventually
+
+pytestmark = pytest.mark.node
+
+GOOD = f"http://git.{GIT}.svc.cluster.local/dags.git"
+NOWHERE = f"http://nowhere.{GIT}.svc.cluster.local/dags.git"
+CLOSED = f"http://git.{LOGIN}.svc.cluster.local/dags.git"
+
+
+def spec(ref: str) -> dict[str, Any]:
+    """Four bundles: one that works, one with that ref, one of a server that is not there, one that wants a login."""
+    sources = {
+        "examples": {"url": GOOD, "ref": "main"},
+        "release": {"url": GOOD, "ref": ref},
+        "elsewhere": {"url": NOWHERE, "ref": "main"},
+        "private": {"url": CLOSED, "ref": "main", "credentialsSecret": {"name": "login"}},
+    }
+    bundles = [{"name": name, "git": {**git, "refreshIntervalSeconds": 5}} for name, git in sources.items()]
+    return {"executor": "LocalExecutor", "database": {"server": {}}, "dags": {"bundles": bundles}}
+
+
+def password(platform: Platform, text: str) -> None:
+    """What the user gives for the closed repository."""
+    metadata = {"name": "login", "namespace": "bundles"}
+    content = {"username": "git", "password": text}
+    platform.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}])
+
+
+@pytest.fixture(scope="module")
+def environment(platform: Platform, server: DatabaseServer) -> Environment:
+    """Not one thing is right with its bundles, but for the first."""
+    environment = Environment(platform, "bundles", "airflow")
+    environment.apply(**spec(ref="release-2"))
+    return environment
+
+
+def test_a_missing_secret(environment: Environment) -> None:
+    found = environment.until("Ready", "False", "SecretNotFound")
+    assert "dags.bundles[private].git.credentialsSecret" in found["message"]
+    assert "'login'" in found["message"]
+
+
+def test_each_failure_is_told(environment: Environment) -> None:
+    watch = Stopwatch()
+    password(environment.platform, "not-of-the-repository")
+    said = eventually("three failures", lambda: _failures(environment, 3), said=environment.describe)
+    watch.lap("three failures are told")
+    for name, url, ref, why in (
+        ("release", GOOD, "release-2", "did not match"),
+        ("elsewhere", NOWHERE, "main", "Could not resolve host"),
+        ("private", CLOSED, "main", "Authentication failed"),
+    ):
+        assert f"bundle '{name}' ({url}, ref '{ref}')" in said[name]
+        assert why in said[name]
+    assert "examples" not in said
+    assert "not-of-the-repository" not in str(environment.status())
+
+
+def _failures(environment: Environment, count: int) -> dict[str, str]:
+    """What the condition says of each failing bundle, when there are so many."""
+    found = environment.condition("Healthy")
+    if found.get("reason") != "BundleFailed":
+        return {}
+    parts = [part for part in found["message"].split("; ") if part.startswith("bundle ")]
+    said = {part.split("'")[1]: part for part in parts}
+    return said if len(said) == count else {}
+
+
+def test_the_rest_goes_on(environment: Environment) -> None:
+    assert environment.run_dag("hello") == "success"
+
+
+def test_it_recovers(environment: Environment) -> None:
+    watch = Stopwatch()
+    platform = environment.platform
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "nowhere", "namespace": GIT}}
+    platform.apply([{**service, "spec": {"selector": {"app": "git"}, "ports": [{"port": 80, "targetPort": 8080}]}}])
+    password(platform, PASSWORD)
+    environment.apply(**spec(ref="main"))
+    environment.until_ready()
+    watch.lap("all mended: Ready")
+    assert environment.run_dag("private") == "success"
+    environment.delete()
+    assert environment.names() == set()

@@ -1,0 +1,47 @@
+"""docs/troubleshooting.md has a useful section for every reason, and for nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from airfield.api import meta
+from airfield.api.conditions import ConditionType
+from airfield.environment.reasons import Reason
+from airfield.environment.status import PHASES
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+SECTIONS = {
+    heading: text.strip()
+    for heading, text in re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", PAGE, flags=re.MULTILINE | re.DOTALL)
+}
+SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "airfield").rglob("*.py"))
+
+
+def test_page_and_enum_agree() -> None:
+    assert re.findall(r"^### (.*)$", PAGE, flags=re.MULTILINE) == list(SECTIONS)
+    assert sorted(SECTIONS) == sorted(reason.value for reason in Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_section_says_what_it_means_what_happens_and_what_to_do(reason: Reason) -> None:
+    text = SECTIONS[reason]
+    assert re.findall(r"^\*\*(\w+):\*\*", text, flags=re.MULTILINE) == ["Means", "Meanwhile", "Do"]
+    assert "kubectl" in text or "**Do:** nothing." in text
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_is_used(reason: Reason) -> None:
+    assert f"Reason.{reason.name}" in SOURCES
+
+
+def test_the_phases_are_those_of_the_status() -> None:
+    assert " → ".join(f"`{kind.value}`" for kind in PHASES) in PAGE
+    for name in re.findall(r"^## (\w+): ", PAGE, flags=re.MULTILINE):
+        assert ConditionType(name) in PHASES
+
+
+def test_annotations_and_resources_are_spelled_right() -> None:
+    names = {value for name, value in vars(meta).items() if name.startswith(("ANNOTATION_", "LABEL_"))}
+    assert {name.removesuffix("-") for name in re.findall(r"airfield\.dev/[a-z-]+", PAGE)} <= names

@@ -1,0 +1,270 @@
+"""Watches: which events make whom look again, and that a relist repairs what they missed and spoils nothing."""
+
+import asyncio
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from airfield.kube.inventory import Inventory
+from airfield.kube.kinds import Kind
+from airfield.kube.resources import Resources, answered, relisted, wish
+from airfield.watches import Watches
+
+Object = dict[str, Any]
+DEMO, OTHER, FAR = ("team-a", "demo"), ("team-a", "other"), ("team-b", "demo")
+
+
+@dataclass
+class Recorder:
+    """The part of a queue that watches see."""
+
+    added: list[Any] = field(default_factory=list)
+
+    def add(self, key: Any) -> None:
+        self.added.append(key)
+
+
+def environment(key: tuple[str, str] = DEMO, *, version: int = 10, of: str = "standard", **metadata: Any) -> Object:
+    names = {"namespace": key[0], "name": key[1], "uid": "-".join(key)}
+    metadata = {**names, "resourceVersion": str(version), "generation": 1, **metadata}
+    return {"kind": "AirflowEnvironment", "metadata": metadata, "spec": {"className": of}, "status": {}}
+
+
+def tenant(name: str = "a", *namespaces: str, version: int = 10, **metadata: Any) -> Object:
+    metadata = {"name": name, "uid": name, "resourceVersion": str(version), "generation": 1, **metadata}
+    return {"kind": "AirflowTenant", "metadata": metadata, "spec": {"namespaces": [{"name": n} for n in namespaces]}}
+
+
+def blueprint(name: str = "standard", *, version: int = 10, **metadata: Any) -> Object:
+    metadata = {"name": name, "uid": name, "resourceVersion": str(version), "generation": 1, **metadata}
+    return {"kind": "AirflowEnvironmentClass", "metadata": metadata, "spec": {}}
+
+
+def deployment(*, version: int = 10, name: str = "scheduler", of: str | None = "demo", available: int = 1) -> Object:
+    labels = {"airfield.dev/environment": of} if of else {}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "namespace": "team-a",
+            "name": name,
+            "uid": name,
+            "resourceVersion": str(version),
+            "generation": 1,
+            "labels": labels,
+        },
+        "spec": {"replicas": 1},
+        "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": available},
+    }
+
+
+def watching(*objects: Object) -> Watches:
+    """Watches that have seen the objects, with empty queues."""
+    watches: Any = Watches(Resources(), Inventory(), Recorder(), Recorder(), Recorder())  # type: ignore[arg-type]
+    for obj in objects:
+        see(watches, obj)
+    for queue in (watches.environments, watches.tenants, watches.classes):
+        queue.added.clear()
+    return watches  # type: ignore[no-any-return]
+
+
+def see(watches: Watches, obj: Object, *, deleted: bool = False) -> None:
+    handlers: dict[str, Callable[..., None]] = {
+        "AirflowEnvironment": watches.environment,
+        "AirflowTenant": watches.tenant,
+        "AirflowEnvironmentClass": watches.blueprint,
+    }
+    handlers.get(obj["kind"], watches.child)(copy.deepcopy(obj), deleted=deleted)
+
+
+def queued(watches: Watches) -> dict[str, set[Any]]:
+    queues: dict[str, Any] = {
+        "environments": watches.environments,
+        "tenants": watches.tenants,
+        "classes": watches.classes,
+    }
+    return {name: set(queue.added) for name, queue in queues.items() if queue.added}
+
+
+WORLD = (
+    tenant("a", "team-a"),
+    tenant("b", "team-b"),
+    blueprint("standard"),
+    blueprint("large"),
+    environment(DEMO),
+    environment(OTHER, of="large"),
+    environment(FAR),
+    deployment(),
+)
+NEW = ("team-a", "new")
+
+
+@pytest.mark.parametrize(
+    ("event", "deleted", "expected"),
+    [
+        # Environments: the same again, a status, and an older view are no news.
+        (environment(), False, {}),
+        (environment(version=11), False, {}),
+        (environment(version=11, managedFields=[{"manager": "x"}]), False, {}),
+        (environment(version=9, generation=0), False, {}),
+        (environment(version=11, generation=2), False, {"environments": {DEMO}}),
+        (environment(version=11, annotations={"airfield.dev/paused": "true"}), False, {"environments": {DEMO}}),
+        (environment(version=11, labels={"a": "b"}), False, {"environments": {DEMO}}),
+        (environment(version=11, finalizers=["airfield.dev/environment"]), False, {"environments": {DEMO}}),
+        (environment(version=11, deletionTimestamp="2026-01-01T00:00:00Z"), False, {"environments": {DEMO}}),
+        (environment(version=11, uid="again"), False, {"environments": {DEMO}}),
+        (
+            environment(version=11, generation=2, of="large"),
+            False,
+            {"environments": {DEMO}, "classes": {"standard", "large"}},
+        ),
+        (environment(NEW), False, {"environments": {NEW}, "tenants": {"a"}, "classes": {"standard"}}),
+        (environment(version=11), True, {"environments": {DEMO}, "tenants": {"a"}, "classes": {"standard"}}),
+        (environment(("team-c", "x"), of="gone"), False, {"environments": {("team-c", "x")}, "classes": {"gone"}}),
+        # The deletion of one that is already forgotten still changes what its tenant and its class count.
+        (environment(NEW), True, {"environments": {NEW}, "tenants": {"a"}, "classes": {"standard"}}),
+        # Tenants: the environments in all namespaces that they have or had, and whoever else claims one of them.
+        (tenant("a", "team-a", version=11), False, {}),
+        (tenant("a", "team-a", version=11, generation=2), False, {"environments": {DEMO, OTHER}, "tenants": {"a"}}),
+        (tenant("a", version=11, generation=2), False, {"environments": {DEMO, OTHER}, "tenants": {"a"}}),
+        (
+            tenant("a", "team-b", version=11, generation=2),
+            False,
+            {"environments": {DEMO, OTHER, FAR}, "tenants": {"a", "b"}},
+        ),
+        (tenant("a", "team-a", version=11), True, {"environments": {DEMO, OTHER}, "tenants": {"a"}}),
+        (tenant("c", "team-b"), False, {"environments": {FAR}, "tenants": {"b", "c"}}),
+        (tenant("c", "team-b"), True, {"environments": {FAR}, "tenants": {"b", "c"}}),
+        (tenant("c", "empty"), False, {"tenants": {"c"}}),
+        # Classes: their environments.
+        (blueprint(version=11), False, {}),
+        (blueprint(version=11, generation=2), False, {"environments": {DEMO, FAR}, "classes": {"standard"}}),
+        (blueprint("large", version=11), True, {"environments": {OTHER}, "classes": {"large"}}),
+        (blueprint("new"), False, {"classes": {"new"}}),
+        # Children: only what a decision reads.
+        (deployment(version=11), False, {}),
+        (deployment(version=11, available=0), False, {"environments": {DEMO}}),
+        (deployment(version=9, available=0), False, {}),
+        (deployment(version=11), True, {"environments": {DEMO}}),
+        (deployment(version=9), True, {}),
+        (deployment(name="new"), False, {"environments": {DEMO}}),
+        (deployment(name="new", of="unknown"), False, {"environments": {("team-a", "unknown")}}),
+        (deployment(name="new", of=None), False, {}),
+        (deployment(name="new", of=None), True, {}),
+        (deployment(version=11, of="other"), False, {"environments": {DEMO, OTHER}}),
+        (deployment(version=11, of=None), False, {"environments": {DEMO}}),
+    ],
+)
+def test_who_looks_again(event: Object, deleted: bool, expected: dict[str, set[Any]]) -> None:
+    watches = watching(*WORLD)
+    see(watches, event, deleted=deleted)
+    assert queued(watches) == expected
+
+
+def test_an_older_view_never_replaces_a_newer_one() -> None:
+    watches = watching(environment(version=20, generation=3))
+    see(watches, environment(version=15, generation=2))
+    assert watches.resources.environments[DEMO]["metadata"]["generation"] == 3
+
+
+def test_the_answer_to_a_status_write_does_not_swallow_what_a_person_changed_meanwhile() -> None:
+    for obj, store in (
+        (environment(), lambda resources: resources.environments),
+        (tenant("a", "team-a"), lambda resources: resources.tenants),
+        (blueprint(), lambda resources: resources.classes),
+    ):
+        watches = watching(*WORLD)
+        found = store(watches.resources)
+        (key,) = [key for key, known in found.items() if known == obj]
+        answer = copy.deepcopy(obj)
+        answer["metadata"] |= {"resourceVersion": "12", "generation": 2}
+        answered(found, key, answer)
+        see(watches, {**obj, "metadata": {**obj["metadata"], "resourceVersion": "11", "generation": 2}})
+        assert queued(watches), obj["kind"]
+
+
+def test_the_answer_to_a_status_write_is_taken_in_and_its_event_is_no_news() -> None:
+    watches = watching(*WORLD)
+    answer = environment(version=11) | {"status": {"observedGeneration": 1}}
+    answered(watches.resources.environments, DEMO, answer)
+    assert watches.resources.environments[DEMO]["status"] == {"observedGeneration": 1}
+    see(watches, answer)
+    answered(watches.resources.environments, DEMO, environment(version=5))
+    assert watches.resources.environments[DEMO] == answer
+    answered(watches.resources.environments, NEW, environment(NEW))
+    assert NEW not in watches.resources.environments
+    assert queued(watches) == {}
+
+
+def test_a_wish_is_everything_but_status_and_bookkeeping() -> None:
+    obj = environment()
+    assert wish(obj) == wish({**obj, "status": {"x": 1}, "spec": {}})
+    for metadata in ({"generation": 2}, {"uid": "x"}, {"labels": {"a": "b"}}, {"deletionTimestamp": "now"}):
+        assert wish(obj) != wish({**obj, "metadata": {**obj["metadata"], **metadata}})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "listed", "after"),
+    [
+        ("", "", "a", "a"),  # never heard of
+        ("a", "a", "", ""),  # gone without a word
+        ("a", "a", "b", "b"),  # changed without a word
+        ("a", "", "a", ""),  # deleted after the list was made
+        ("", "a", "", "a"),  # created after the list was made
+        ("a", "b", "a", "b"),  # changed after the list was made
+        ("a", "b", "", "b"),  # deleted before, created again after
+        ("", "", "", ""),
+    ],
+)
+def test_a_list_repairs_and_spoils_nothing(before: str, now: str, listed: str, after: str) -> None:
+    bodies = {name: {"body": name} for name in "ab"}
+    store, known = ({"key": bodies[name]} if name else {} for name in (now, before))
+    relisted(store, known, {"key": {"body": listed}} if listed else {})
+    assert store == ({"key": {"body": after}} if after else {})
+
+
+class Lists:
+    """An API server's lists, and what happens while they are under way."""
+
+    def __init__(self, *objects: Object, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._objects, self._meanwhile = objects, meanwhile
+
+    async def list(self, kind: Kind, namespace: str | None = None, label_selector: str | None = None) -> list[Object]:
+        assert namespace is None
+        assert label_selector == (None if kind.kind.startswith("Airflow") else "airfield.dev/environment")
+        found = [copy.deepcopy(obj) for obj in self._objects if obj["kind"] == kind.kind]
+        await asyncio.sleep(0)
+        self._meanwhile()
+        return found
+
+
+async def test_a_relist_finds_what_watches_lost_and_has_everything_looked_at() -> None:
+    gone = ("team-a", "gone")
+    watches = watching(environment(DEMO), environment(gone), tenant("old"), deployment(name="stale"))
+    lists = Lists(environment(DEMO, version=12, generation=2), tenant("a", "team-a"), blueprint(), deployment())
+    await watches.relist(lists)  # type: ignore[arg-type]
+    assert set(watches.resources.environments) == {DEMO}
+    assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
+    assert set(watches.resources.tenants) == {"a"}
+    assert [ref.name for ref in watches.inventory.children(DEMO)] == ["scheduler"]
+    assert queued(watches) == {"environments": {DEMO, gone}, "tenants": {"a"}, "classes": {"standard"}}
+
+
+async def test_what_happens_during_a_relist_is_not_undone() -> None:
+    watches = watching(environment(DEMO), environment(OTHER), tenant("a"))
+
+    def meanwhile() -> None:
+        see(watches, environment(NEW))
+        see(watches, environment(OTHER, version=11), deleted=True)
+        see(watches, environment(DEMO, version=11, generation=2))
+        see(watches, tenant("a", "team-a", version=11, generation=2))
+
+    lists = Lists(environment(DEMO), environment(OTHER), tenant("a"), meanwhile=meanwhile)
+    await watches.relist(lists)  # type: ignore[arg-type]
+    assert set(watches.resources.environments) == {DEMO, NEW}
+    assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
+    assert watches.resources.tenants["a"]["spec"]["namespaces"] == [{"name": "team-a"}]
+    assert queued(watches)["environments"] >= {DEMO, OTHER, NEW}
