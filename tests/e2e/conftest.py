@@ -13,6 +13,7 @@ from e2e.databases import HOST, SECRET, DatabaseServer
 from e2e.environments import Environment
 from imagebuild.build import build
 from localcluster import Cluster
+from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 NAMESPACES = ("served", "external", "bundles", "cancelled")
@@ -33,8 +34,9 @@ def node_cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def platform(node_cluster: Cluster) -> Platform:
     """The operator runs; two git servers do, the second of which wants a login."""
-    for image in build(("airflow", "postgres", "operator")):
-        node_cluster.load_image(image.archive)
+    if current_kubeconfig() is None:
+        for image in build(("airflow", "postgres", "operator")):
+            node_cluster.load_image(image.archive)
     platform = Platform(node_cluster)
     platform.install_operator()
     platform.install_git({"dags": QUICKSTART / "dags"})

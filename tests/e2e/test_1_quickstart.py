@@ -77,18 +77,23 @@ def _image(environment: Environment, deployment: str) -> str:
 def test_an_image_that_cannot_be_pulled(quickstart: Environment) -> None:
     watch = Stopwatch()
     pods = _serving(quickstart)
-    quickstart.kubectl("patch", "afenv", "demo", "--type=merge", '-p={"spec":{"image":{"reference":"airfield/no:1"}}}')
-    found = quickstart.until("Ready", "False", "ImagePullFailed")
-    watch.lap("ImagePullFailed")
-    assert "airfield/no:1" in found["message"]
-    assert quickstart.run_dag("hello") == "success"
-    assert _serving(quickstart) == pods
-
-    quickstart.kubectl("patch", "afenv", "demo", "--type=merge", '-p={"spec":{"image":null}}')
+    try:
+        _image_reference(quickstart, '"airfield/no:1"')
+        found = quickstart.until("Ready", "False", "ImagePullFailed")
+        watch.lap("ImagePullFailed")
+        assert "airfield/no:1" in found["message"]
+        assert quickstart.run_dag("hello") == "success"
+    finally:
+        _image_reference(quickstart, "null")
     quickstart.until_ready()
     watch.lap("Ready with the old image")
     assert _serving(quickstart) == pods
     eventually("end of the Job with the wrong image", lambda: "airfield/no:1" not in str(quickstart.items("jobs")))
+
+
+def _image_reference(environment: Environment, reference: str) -> None:
+    patch = f'-p={{"spec":{{"image":{{"reference":{reference}}}}}}}'
+    environment.kubectl("patch", "afenv", environment.name, "--type=merge", patch)
 
 
 def _serving(environment: Environment) -> set[str]:

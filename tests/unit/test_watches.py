@@ -171,13 +171,9 @@ def test_an_older_view_never_replaces_a_newer_one() -> None:
 
 
 def test_the_answer_to_a_status_write_does_not_swallow_what_a_person_changed_meanwhile() -> None:
-    for obj, store in (
-        (environment(), lambda resources: resources.environments),
-        (tenant("a", "team-a"), lambda resources: resources.tenants),
-        (blueprint(), lambda resources: resources.classes),
-    ):
+    for obj, store in ((environment(), "environments"), (tenant("a", "team-a"), "tenants"), (blueprint(), "classes")):
         watches = watching(*WORLD)
-        found = store(watches.resources)
+        found = getattr(watches.resources, store)
         (key,) = [key for key, known in found.items() if known == obj]
         answer = copy.deepcopy(obj)
         answer["metadata"] |= {"resourceVersion": "12", "generation": 2}

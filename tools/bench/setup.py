@@ -22,6 +22,10 @@ IMAGES = ("airflow", "postgres", "operator")
 TEMPLATE_SECONDS = 180
 QUIET_CORES = 0.25
 QUIET_SECONDS = 60
+ADMIN_ROLE = """
+SELECT 'CREATE ROLE operator' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'operator') \\gexec
+ALTER ROLE operator LOGIN CREATEDB CREATEROLE PASSWORD '{password}';
+"""
 
 Say = Callable[[str], None]
 
@@ -101,9 +105,8 @@ class Bench:
         self.platform.kubectl("-n", DATABASE, "apply", "-f", "-", stdin=_admin_secret(password))
         self.platform.kubectl("-n", DATABASE, "apply", "-f", str(HERE / "airfield" / "database.yaml"))
         self.platform.kubectl("-n", DATABASE, "rollout", "status", "statefulset/postgres", "--timeout=120s")
-        role = "DROP ROLE IF EXISTS operator; CREATE ROLE operator LOGIN CREATEDB CREATEROLE"
         psql = ("exec", "-i", "postgres-0", "--", "psql", "-v", "ON_ERROR_STOP=1", "-q")
-        self.platform.kubectl("-n", DATABASE, *psql, stdin=f"{role} PASSWORD '{password}';")
+        self.platform.kubectl("-n", DATABASE, *psql, stdin=ADMIN_ROLE.format(password=password))
 
     def _wait_for_template(self) -> None:
         deadline = time.monotonic() + TEMPLATE_SECONDS

@@ -70,7 +70,8 @@ spec:
 
 {{/*
 Ready means that Airflow's heartbeat is fresh. The kubelet restarts a component only if the database says that it is dead,
-never because the database is away. The start is watched every second, which is what a probe may cost while imports run.
+never because the database is away. The start is watched closely, and by few probes: each costs the
+start some of its CPU.
 */}}
 {{- define "airflow.probes" -}}
 {{- if .port }}
@@ -80,7 +81,7 @@ readinessProbe: { {{- $get }}, periodSeconds: 10, failureThreshold: 2, timeoutSe
 livenessProbe: { {{- $get }}, periodSeconds: 30, failureThreshold: 4, timeoutSeconds: 20}
 {{- else }}
 {{- $probe := list "python" "-I" "-S" "/etc/airfield/scripts/probe.py" .job }}
-startupProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, initialDelaySeconds: 5, periodSeconds: 1, failureThreshold: 300, timeoutSeconds: 10}
+startupProbe: {exec: {command: {{ concat $probe (list "started") | toJson }}}, initialDelaySeconds: 3, periodSeconds: 1, failureThreshold: 15, timeoutSeconds: 30}
 readinessProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, periodSeconds: 15, failureThreshold: 2, timeoutSeconds: 10}
 livenessProbe: {exec: {command: {{ concat $probe (list "alive") | toJson }}}, periodSeconds: 60, failureThreshold: 2, timeoutSeconds: 20}
 {{- end }}

@@ -98,7 +98,10 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def string(self, text: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in text else None if _SAFE.fullmatch(text) and len(text) > 1 else '"'
+        plain = _SAFE.fullmatch(text) is not None
+        # A block cannot escape anything, and takes more characters than \n for the end of a line.
+        block = "\n" in text and all(c in "\n\t" or c.isprintable() for c in text)
+        style = None if plain else "|" if block else '"'
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

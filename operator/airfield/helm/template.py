@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airfield.helm.chart import ChartDigests
 from airfield.helm.manifests import HelmError, parse
+from airfield.runtime.documents import as_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +76,7 @@ class Helm:
         Raises:
             HelmError: the chart fails, the values break its schema, it has hooks or duplicates, or it takes too long.
         """
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        text = as_yaml(values)
         digest = await asyncio.to_thread(self._digests.of, chart)
         key = (digest, text, release, namespace, await self.version(), kube_version)
         packed = self._cache.get(key)

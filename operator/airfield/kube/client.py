@@ -13,6 +13,7 @@ import aiohttp
 
 from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.kinds import POD, Kind, Ref, kind_named
+from airfield.runtime.documents import as_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -28,8 +29,6 @@ MAX_PATIENCE = 10.0
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 """In seconds. No total: it would count the wait for a free connection."""
 
-_NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-"""What JSON may hold as it is, and YAML only escaped."""
 _OTHER_UID = re.compile("UID in (the )?precondition")  # the API server has two texts for it
 _BAD_PATCH = "failed to create typed patch object"
 
@@ -234,7 +233,7 @@ class KubeClient:
         idempotent: bool = False,
     ) -> Object:
         kind = kind or (target.kind if isinstance(target, Ref) else target.split(" ", 1)[0])
-        data = None if body is None else _encoded(body)
+        data = None if body is None else as_yaml(body).encode()  # an apply is read as YAML
         all_headers = {"Content-Type": content_type} if data else {}
         all_headers.update(headers or {})
         text = await self._send(
@@ -297,12 +296,6 @@ class KubeClient:
                     self._on_request(verb.split(" ", 1)[0], kind, status)
             await asyncio.sleep(delay * random.uniform(1, 1.5))  # noqa: S311 - jitter
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
-
-
-def _encoded(body: object) -> bytes:
-    """`body` as JSON that is YAML, too: the API server reads an apply as YAML, which has no surrogate pairs."""
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-    return _NOT_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def _path(ref: Ref) -> str:

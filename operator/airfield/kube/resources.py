@@ -54,7 +54,7 @@ def wish(obj: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def answered(store: dict[K, Object], key: K, live: Object) -> None:
-    """Take in the answer to a write of a status; not when it brings a new wish, which its watch event must find news."""
+    """Take in the answer to a write of a status, unless it brings a new wish: that is for its watch event to tell."""
     known = store.get(key)
     if known is not None and wish(live) == wish(known) and not _older(live["metadata"], known["metadata"]):
         store[key] = live

@@ -333,7 +333,7 @@ def test_bundled_defaults_are_complete() -> None:
         "embedded",
     )
     assert found.server is None
-    assert found.bundles == ()
+    assert [(b.name, b.image and b.image.path) for b in found.bundles] == [("dags", "/opt/airflow/dags")]
     assert found.settings.logs is not None
     components = found.settings.components
     assert components is not None

@@ -1,0 +1,230 @@
+"""What other people do to an environment's objects is put right at once; where nothing is to be done nothing is written."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from airfield.kube import kinds
+from airfield.kube.kinds import Kind, Ref
+from operated_cluster import Team, eventually
+
+pytestmark = pytest.mark.apiserver
+
+REPAIR_SECONDS = 5.0
+"""From the event until the object is as it should be."""
+COMPLETE = {"executor": "KubernetesExecutor", "components": {"apiServer": {"replicas": 2}}}
+"""With this an environment has objects of all kinds."""
+
+OWNED: tuple[tuple[Kind, str], ...] = (
+    (kinds.CONFIG_MAP, "demo-config"),
+    (kinds.CONFIG_MAP, "demo-pod-template"),
+    (kinds.SERVICE, "demo-api-server"),
+    (kinds.SERVICE_ACCOUNT, "demo-worker"),
+    (kinds.ROLE, "demo-scheduler"),
+    (kinds.ROLE_BINDING, "demo-scheduler"),
+    (kinds.NETWORK_POLICY, "demo-default"),
+    (kinds.POD_DISRUPTION_BUDGET, "demo-api-server"),
+    (kinds.DEPLOYMENT, "demo-scheduler"),
+)
+
+
+async def test_deleted_objects_come_back(team: Team) -> None:
+    await team.put_environment(**COMPLETE)
+    await team.until_ready()
+    present = {ref.kind for ref in await team.objects()} - {"Pod", "Secret", "PersistentVolumeClaim", "Job"}
+    assert present == {kind.kind for kind, _ in OWNED}, "every kind is in the table"
+    before = {name: await team.existing(kind, name) for kind, name in OWNED}
+
+    async def deleted(kind: Kind, name: str) -> None:
+        uid = before[name]["metadata"]["uid"] if before[name]["kind"] == kind.kind else ""
+        live = await team.existing(kind, name)
+        await team.kube.delete(team.ref(kind, name))
+
+        async def back() -> bool:
+            found = await team.existing(kind, name)
+            return bool(found["metadata"]["uid"] not in {uid, live["metadata"]["uid"]})
+
+        await eventually(back, REPAIR_SECONDS)
+
+    for kind, name in OWNED:
+        await deleted(kind, name)
+    await team.until_ready()
+
+
+def _container(obj: Mapping[str, Any]) -> dict[str, Any]:
+    container: dict[str, Any] = obj["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+async def test_edited_objects_are_put_right(team: Team) -> None:
+    await team.put_environment(**COMPLETE)
+    await team.until_ready()
+    space = f"--namespace={team.namespace}"
+    scheduler, config = (kinds.DEPLOYMENT, "demo-scheduler"), (kinds.CONFIG_MAP, "demo-config")
+    service, role = (kinds.SERVICE, "demo-api-server"), (kinds.ROLE, "demo-scheduler")
+    edits = (
+        (scheduler, ("set", "image", "deployment/demo-scheduler", "scheduler=evil:1")),
+        (scheduler, ("scale", "deployment/demo-scheduler", "--replicas=3")),
+        (scheduler, ("label", "deployment/demo-scheduler", "airfield.dev/tenant=thieves", "--overwrite")),
+        (scheduler, ("set", "env", "deployment/demo-scheduler", "AIRFLOW_HOME=/tmp")),
+        (config, ("patch", "configmap/demo-config", "--type=merge", '--patch={"data":{"airflow.cfg":"[core]"}}')),
+        (service, ("patch", "service/demo-api-server", "--type=merge", '--patch={"spec":{"selector":{"app":"x"}}}')),
+        (role, ("patch", "role/demo-scheduler", "--type=merge", '--patch={"rules":[]}')),
+    )
+    for (kind, name), command in edits:
+        before = _wanted(await team.existing(kind, name))
+        await asyncio.to_thread(team.site.kubectl, *command, space)
+
+        async def repaired(kind: Kind = kind, name: str = name, before: Any = before) -> bool:
+            assert _wanted(await team.existing(kind, name)) == before
+            return True
+
+        await eventually(repaired, REPAIR_SECONDS)
+    await team.until_ready()
+
+
+def _wanted(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an object is ours to say: labels and everything but metadata and status."""
+    spec = {key: value for key, value in obj.items() if key not in {"metadata", "status"}}
+    if obj["kind"] == "Service":
+        spec["spec"] = {**spec["spec"], "selector": {k: v for k, v in obj["spec"]["selector"].items() if k != "app"}}
+    return {"labels": obj["metadata"]["labels"], **spec}
+
+
+async def test_additions_of_others_stay(team: Team) -> None:
+    """What we have no opinion of is not ours to remove: annotations of an ingress controller, a mesh's label."""
+    await team.put_environment()
+    await team.until_ready()
+    space = f"--namespace={team.namespace}"
+    await asyncio.to_thread(team.site.kubectl, "annotate", "service/demo-api-server", "mesh/port=8080", space)
+    await team.put_environment(config={"core": {"parallelism": "7"}})
+    await team.until_ready()
+    service = await team.existing(kinds.SERVICE, "demo-api-server")
+    assert service["metadata"]["annotations"]["mesh/port"] == "8080"
+
+
+async def test_idle_means_no_writes(team: Team) -> None:
+    """Neither health polls nor relists change or even send anything."""
+    await team.put_environment(**COMPLETE)
+    await team.until_ready()
+    operator, airflow = team.site.operator, team.site.airflow
+    me = f"{team.namespace}/demo"
+    operator.kill()
+    operator.start(HEALTH_SECONDS="1", RESYNC_SECONDS="2")
+    try:
+        before = await team.settled_versions()
+
+        async def looked_again(polls: int, lists: int) -> bool:
+            assert airflow.asked.count(me) >= polls
+            assert operator.requests()["list"] >= lists
+            return True
+
+        await eventually(lambda: looked_again(airflow.asked.count(me) and 1, 1))
+        polls, lists, writes = airflow.asked.count(me), operator.requests()["list"], operator.writes()
+        # A relist takes 16 requests.
+        await eventually(lambda: looked_again(polls + 4, lists + 32))
+        assert operator.writes() == writes
+        assert await team.versions() == before
+    finally:
+        operator.kill()
+        operator.start()
+
+
+async def test_a_killed_operator_changes_nothing_when_it_is_back(team: Team) -> None:
+    await team.put_environment(**COMPLETE)
+    await team.until_ready()
+    before = await team.settled_versions()
+    operator, airflow = team.site.operator, team.site.airflow
+    me = f"{team.namespace}/demo"
+    operator.kill()
+    asked = airflow.asked.count(me)
+    operator.start()
+
+    async def looked() -> bool:
+        return airflow.asked.count(me) > asked
+
+    await eventually(looked)
+    assert await team.settled_versions() == before
+
+
+async def test_work_that_was_missed_is_done_after_a_restart(team: Team) -> None:
+    await team.put_environment()
+    await team.until_ready()
+    team.site.operator.kill()
+    try:
+        await team.kube.delete(team.ref(kinds.SERVICE, "demo-api-server"))
+        await team.put_environment("second")
+        await team.put_environment(config={"core": {"parallelism": "7"}})
+    finally:
+        team.site.operator.start()
+    await team.until_ready("demo", "second")
+    assert await team.get(kinds.SERVICE, "demo-api-server")
+    assert "parallelism = 7" in (await team.existing(kinds.CONFIG_MAP, "demo-config"))["data"]["airflow.cfg"]
+
+
+async def test_pause(team: Team) -> None:
+    await team.put_environment()
+    await team.until_ready()
+    await team.put_environment(
+        annotations={"airfield.dev/paused": "true"}, config={"core": {"parallelism": "7"}}
+    )
+    paused = await eventually(lambda: team.condition("Paused"))
+    assert paused["status"] == "True"
+    assert "airfield.dev/paused" in paused["message"]
+    await team.kube.delete(team.ref(kinds.SERVICE, "demo-api-server"))
+    # Other environments' events come after ours, and are dealt with.
+    await team.put_environment("second")
+    await team.until_ready("second")
+    assert await team.get(kinds.SERVICE, "demo-api-server") is None
+    assert "parallelism" not in (await team.existing(kinds.CONFIG_MAP, "demo-config"))["data"]["airflow.cfg"]
+
+    await team.put_environment(config={"core": {"parallelism": "7"}})
+
+    async def back() -> bool:
+        assert await team.get(kinds.SERVICE, "demo-api-server") is not None
+        return "parallelism = 7" in (await team.existing(kinds.CONFIG_MAP, "demo-config"))["data"]["airflow.cfg"]
+
+    await eventually(back)
+    await team.until_ready()
+
+
+async def test_change_of_a_class_reaches_its_environments(team: Team) -> None:
+    names = ("demo", "second", "third")
+    await asyncio.gather(*(team.put_environment(name) for name in names))
+    await team.until_ready(*names)
+    before = {name: await team.existing(kinds.SERVICE, f"{name}-api-server") for name in names}
+    await team.put_class(defaults={"version": "3.3.2", "executor": "LocalExecutor", "config": {"core": {"x": "1"}}})
+
+    async def reached(name: str) -> bool:
+        return "x = 1" in (await team.existing(kinds.CONFIG_MAP, f"{name}-config"))["data"]["airflow.cfg"]
+
+    for name in names:
+        await eventually(lambda name=name: reached(name))  # type: ignore[misc]
+    await team.until_ready(*names)
+    for name, service in before.items():
+        assert await team.existing(kinds.SERVICE, f"{name}-api-server") == service, "what did not change is not touched"
+
+
+async def test_change_of_a_tenants_labels_reaches_objects(team: Team) -> None:
+    await team.put_environment()
+    await team.until_ready()
+    await team.put_tenant(labels={"cost-centre": "4711"})
+
+    async def labelled() -> bool:
+        objects = [obj for obj in (await team.objects()).values() if obj["kind"] not in {"Pod", "Secret", "Job"}]
+        lacking = [Ref.of(obj) for obj in objects if obj["metadata"]["labels"].get("cost-centre") != "4711"]
+        assert not lacking
+        pods = (await team.existing(kinds.DEPLOYMENT, "demo-scheduler"))["spec"]["template"]["metadata"]["labels"]
+        return bool(pods["cost-centre"] == "4711")
+
+    await eventually(labelled)
+    await team.until_ready()
+    await team.put_tenant(labels={})
+
+    async def unlabelled() -> bool:
+        service = await team.existing(kinds.SERVICE, "demo-api-server")
+        return "cost-centre" not in service["metadata"]["labels"]
+
+    await eventually(unlabelled)
