@@ -3,6 +3,7 @@
 import socket
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -81,6 +82,17 @@ def test_fresh_stale_and_dead(database: Database) -> None:
     beat(database, 1)
     assert answers(database) == (True, True)
     assert answers(database, "TriggererJob") == (False, False)
+
+
+def test_started_waits_for_the_first_heartbeat(database: Database) -> None:
+    with ThreadPoolExecutor() as executor:
+        probe = executor.submit(run, "probe.py", "SchedulerJob", "started", variables=database.variables())
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'airfield-probe'"
+        with database.connect() as connection:
+            while connection.execute(sessions).fetchone() == (0,):
+                assert not probe.done()
+        beat(database, 0)
+        assert probe.result() == (0, "")
 
 
 def test_other_hosts_and_earlier_containers_do_not_count(database: Database) -> None:

@@ -2,8 +2,8 @@
 
 Airflow's heartbeat tells whether a component works; that its process exists does not. Ready: the heartbeat of this
 container is fresh. Alive: it is not long stale, as far as the database can tell; an outage of the database must not
-restart every component. Started: ready, but worth some waiting; to ask again within one process costs little, to start a
-process for each second of a component's imports would slow them down.
+restart every component. Started: ready, and it waits for that; asking again within one process costs little, while a
+new process every second would slow down the very imports that it waits for.
 """
 # ruff: noqa: INP001, PTH100, PTH120, PTH123, T201 - a script of a ConfigMap; pathlib would be a fifth of its run
 
@@ -20,7 +20,7 @@ import airfield_database  # type: ignore[import-not-found]
 STALE_SECONDS = {"started": 30, "ready": 30, "alive": 120}
 WAIT_SECONDS = {"started": 20, "ready": 0, "alive": 0}
 PAUSE_SECONDS = 0.25
-PATIENCE_SECONDS = 8  # after the wait; less than any timeoutSeconds of the probes: a timeout would count against liveness
+PATIENCE_SECONDS = 8  # after the wait; less than any timeoutSeconds, since a timeout would count against liveness
 # The newest job of this host, unless an earlier container of the same Pod left it behind.
 QUERY = """
 SELECT state, EXTRACT(EPOCH FROM now() - latest_heartbeat) FROM job

@@ -70,8 +70,7 @@ spec:
 
 {{/*
 Ready means that Airflow's heartbeat is fresh. The kubelet restarts a component only if the database says that it is dead,
-never because the database is away. The start is watched closely, and by few probes: each costs the
-start some of its CPU.
+never because the database is away. The first probe of a start waits for the heartbeat: many would cost the imports their CPU.
 */}}
 {{- define "airflow.probes" -}}
 {{- if .port }}

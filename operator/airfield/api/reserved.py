@@ -49,7 +49,7 @@ RESERVED_CONFIG: Final[Mapping[str, tuple[str, ...]]] = {
     "logging": ("base_log_folder", "worker_log_server_port", "trigger_log_server_port"),
 }
 
-RESERVED_ENV: Final = ("AIRFLOW_HOME", "AIRFLOW_CONFIG", "PYTHONPATH", "LD_PRELOAD")
+RESERVED_ENV: Final = ("AIRFLOW_HOME", "AIRFLOW_CONFIG", "HOME", "PYTHONPATH", "LD_PRELOAD")
 RESERVED_ENV_PREFIXES: Final = ("AIRFLOW_CONN_GIT_", "AIRFIELD_")
 
 _VARIANTS: Final = ("", "_cmd", "_secret")

@@ -162,7 +162,8 @@ class Controller:
         """Write the status, if it is another than the one that is there."""
         previous = environment.status or AirflowEnvironmentStatus()
         changes: dict[str, Any] = {
-            "observed_generation": environment.metadata.generation,
+            # A paused environment's latest wish is noticed, not acted upon: nobody may take its Ready for an answer.
+            "observed_generation": previous.observed_generation if paused else environment.metadata.generation,
             "conditions": conditions(
                 previous,
                 outcomes,

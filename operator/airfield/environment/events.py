@@ -22,8 +22,7 @@ def ready_event(
         return None
     stalled = any(condition.type == ConditionType.STALLED for condition in after)
     time = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    # The name makes a repetition after a crash harmless: the same news is the same Event.
-    news = hashlib.sha256(f"{metadata.uid}{new.status}{new.reason}{new.last_transition_time}".encode()).hexdigest()[:16]
+    news = hashlib.sha256(f"{metadata.uid}{new.status}{new.reason}{time}".encode()).hexdigest()[:16]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

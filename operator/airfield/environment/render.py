@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airfield.environment.admit import Manifest, admit
 from airfield.environment.resolve import Effective
-from airfield.environment.values import context, render_values
+from airfield.environment.values import Endpoint, context, render_values
 from airfield.helm.manifests import HelmError
 from airfield.helm.template import Helm
 
@@ -22,8 +22,7 @@ async def render(
     owner: Mapping[str, str],
     operator_namespace: str,
     kube_version: str,
-    external_host: str = "",
-    external_port: int = 5432,
+    external: Endpoint | None = None,
 ) -> list[Manifest]:
     """The objects to apply, in order. `digests` has a fingerprint for each Secret that the environment reads.
 
@@ -36,8 +35,7 @@ async def render(
         effective,
         digests,
         operator_namespace=operator_namespace,
-        external_host=external_host,
-        external_port=external_port,
+        external=external,
     )
     objects = await helm.template(
         chart,

@@ -133,6 +133,12 @@ def check_secrets(effective: Effective, facts: Mapping[str, SecretFact]) -> Outc
     return Done()
 
 
+def check_sslmode(text: str) -> str | None:
+    """What is wrong with the sslmode in a database's Secret, None when nothing is."""
+    known = ("disable", "prefer", "require")  # the modes that need no file
+    return None if text in known else f"sslmode is not one of {', '.join(known)}"
+
+
 def check_port(text: str) -> str | None:
     """What is wrong with the port in a database's Secret, None when nothing is."""
     if text.isascii() and text.isdecimal() and 0 < int(text[:6]) <= 65535:

@@ -9,6 +9,7 @@ import itertools
 import json
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
@@ -90,11 +91,21 @@ def revision(effective: Effective) -> str:
     return schema_revision(effective.version, effective.image)
 
 
-def database_host(effective: Effective) -> tuple[str, int]:
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a database answers, and how libpq is to protect the connection."""
+
+    host: str
+    port: int = 5432
+    sslmode: str = "prefer"
+
+
+def database_endpoint(effective: Effective) -> Endpoint:
     """Where the environment's own PostgreSQL, or the class's server, answers."""
-    if effective.server is not None:
-        return effective.server.host, effective.server.port
-    return f"{effective.name}-db.{effective.namespace}.svc", 5432
+    server = effective.server
+    if server is not None:
+        return Endpoint(server.host, server.port, server.ssl_mode.value)
+    return Endpoint(f"{effective.name}-db.{effective.namespace}.svc")
 
 
 def connection_secret(environment: str, bundle: str) -> str:
@@ -107,14 +118,16 @@ def context(
     digests: Mapping[str, str],
     *,
     operator_namespace: str,
-    external_host: str = "",
-    external_port: int = 5432,
+    external: Endpoint | None = None,
 ) -> dict[str, Any]:
-    """What a values template can use. `digests` has a fingerprint for each Secret that the environment reads."""
+    """What a values template can use.
+
+    `digests` has a fingerprint for each Secret that the environment reads, `external` the database of a user's Secret.
+    """
     settings = effective.settings.to_json()
     image = settings.get("image", {})
     embedded = settings["database"].get("embedded") or {}
-    host, port = database_host(effective)
+    endpoint = external or database_endpoint(effective)
     return {
         "environment": {
             "name": effective.name,
@@ -128,15 +141,15 @@ def context(
             "pullSecrets": [secret["name"] for secret in image.get("pullSecrets", [])],
             "executor": effective.executor.value,
             "config": settings.get("config", {}),
-            "env": list({v["name"]: v for v in (*map(_variable, settings.get("env", [])), *_ssl(effective))}.values()),
+            "env": list({v["name"]: v for v in (*map(_variable, settings.get("env", [])), *_ssl(endpoint))}.values()),
             "bundles": [_bundle(effective.name, bundle) for bundle in effective.bundles],
             "components": settings["components"],
             "logs": settings["logs"]["persistentVolume"],
         },
         "database": {
             "mode": effective.database_mode,
-            "host": external_host if effective.database_mode == "external" else host,
-            "port": external_port if effective.database_mode == "external" else port,
+            "host": endpoint.host,
+            "port": endpoint.port,
             "image": effective.postgres_image,
             "size": embedded.get("size", "5Gi"),
             "storageClassName": embedded.get("storageClassName", ""),
@@ -191,11 +204,9 @@ def _variable(variable: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": variable["name"], "value": variable["value"]}
 
 
-def _ssl(effective: Effective) -> list[dict[str, str]]:
+def _ssl(endpoint: Endpoint) -> list[dict[str, str]]:
     """Both libpq and asyncpg read PGSSLMODE, while each spells the option in a URL differently."""
-    if effective.server is None:
-        return []
-    return [{"name": "PGSSLMODE", "value": effective.server.ssl_mode.value}]
+    return [] if endpoint.sslmode == "prefer" else [{"name": "PGSSLMODE", "value": endpoint.sslmode}]
 
 
 def _bundle(environment: str, bundle: DagBundle) -> dict[str, Any]:

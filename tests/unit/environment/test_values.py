@@ -11,10 +11,11 @@ from airfield.environment.resolve import Effective
 from airfield.environment.secrets import Key
 from airfield.environment.values import (
     LARGEST,
+    Endpoint,
     ValuesError,
     connection_secret,
     context,
-    database_host,
+    database_endpoint,
     render_values,
     revision,
     schema_revision,
@@ -159,12 +160,12 @@ def test_databases_elsewhere() -> None:
     )
     values = values_of(on_server)
     assert values["database"] == {"mode": "server", "host": "db.example.com", "port": 5432}
-    assert database_host(on_server) == ("db.example.com", 5432)
+    assert database_endpoint(on_server).host == "db.example.com"
     # Once, and as the class says: a Pod refuses a variable that stands there twice.
     assert values["env"] == [{"name": "PGSSLMODE", "value": "require"}]
 
     external = effective(environment(database={"external": {"secret": {"name": "a"}}}))
-    found = context(external, {}, operator_namespace="o", external_host="10.0.0.1", external_port=6432)
+    found = context(external, {}, operator_namespace="o", external=Endpoint("10.0.0.1", 6432))
     assert render_values(None, found)["database"] == {"mode": "external", "host": "10.0.0.1", "port": 6432}
 
 

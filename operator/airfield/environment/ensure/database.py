@@ -69,13 +69,14 @@ def address(run: Run) -> Address:
     """How the environment itself reaches its database."""
     content = run.contents[Key.DATABASE.secret(run.effective.name)]
     server = run.effective.server
+    sslmode = server.ssl_mode.value if server else content.get("sslmode", "prefer")
     return Address(
         host=content["host"],
         port=int(content["port"]),
         user=content["username"],
         password=content["password"],
         database=content["database"],
-        sslmode=server.ssl_mode.value if server else "prefer",
+        sslmode=sslmode,
     )
 
 

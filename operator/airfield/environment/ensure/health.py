@@ -27,11 +27,17 @@ def url(run: Run) -> str:
 
 async def ensure_healthy(run: Run) -> Outcome:
     """Look from the outside in: administrator, workloads, heartbeats, bundles."""
+    outcome = judge_workloads(run.children)
     try:
-        await _administrator(run)
-        outcome = judge_workloads(run.children)
-        if not isinstance(outcome, Done):
-            return outcome
+        await _administrator(run)  # early: the password is set while the components start
+    except DatabaseError as error:
+        starting = not isinstance(
+            outcome, Done
+        )  # an embedded database that does not start explains more than its silence
+        return outcome if starting else Wait(Reason.DATABASE_UNREACHABLE, error.message, after=5)
+    if not isinstance(outcome, Done):
+        return outcome
+    try:
         health = await monitor.health(run.doors.http, url(run), TIMEOUT)
         well, message = monitor.judge(health, expected_components(run.effective))
         if not well:

@@ -22,11 +22,12 @@ from airfield.environment.secrets import (
     SecretFact,
     check_port,
     check_secrets,
+    check_sslmode,
     fingerprint,
     missing_keys,
     references,
 )
-from airfield.environment.values import connection_secret, database_host
+from airfield.environment.values import connection_secret, database_endpoint
 from airfield.kube.kinds import Ref
 from airfield.postgres.names import database_name, role_name
 from airfield.runtime.logs import redact
@@ -148,12 +149,12 @@ def _generated(run: Run, key: Key) -> dict[str, str]:
         case Key.ADMIN:
             return {"username": ADMIN, "password": generate.password()}
         case Key.DATABASE:
-            host, port = database_host(run.effective)
+            endpoint = database_endpoint(run.effective)
             on_server = run.effective.server is not None
             names = run.effective.namespace, run.effective.name
             return connection_content(
-                host=host,
-                port=str(port),
+                host=endpoint.host,
+                port=str(endpoint.port),
                 database=database_name(*names) if on_server else DATABASE,
                 username=role_name(*names) if on_server else DATABASE,
                 password=generate.password(32),
@@ -185,12 +186,12 @@ async def _derive(run: Run) -> Stall | None:
     database = run.effective.settings.database
     if database is not None and database.external is not None and database.external.secret.name in run.contents:
         given = run.contents[database.external.secret.name]
-        port = given.get("port", "5432")
-        if (problem := check_port(port)) is not None:
+        port, sslmode = given.get("port", "5432"), given.get("sslmode", "prefer")
+        if (problem := check_port(port) or check_sslmode(sslmode)) is not None:
             said = f"database.external.secret: Secret {database.external.secret.name!r}: {problem}; correct it"
             return Stall(Reason.SECRET_INVALID, said, after=15)
         wanted = {field: given[field] for field in ("host", "database", "username", "password")}
-        content = connection_content(port=port, **wanted)
+        content = {**connection_content(port=port, **wanted), "sslmode": sslmode}
         run.derived.append(_derived(run, Key.DATABASE.secret(run.effective.name), content))
     for manifest in run.derived:
         data = manifest["data"]

@@ -10,7 +10,7 @@ from airfield.environment.reasons import Reason
 from airfield.environment.render import render
 from airfield.environment.rollout import is_job, phase_of, prunable
 from airfield.environment.secrets import Key
-from airfield.environment.values import ValuesError
+from airfield.environment.values import Endpoint, ValuesError
 from airfield.helm.manifests import HelmError
 from airfield.kube.kinds import Ref
 
@@ -24,7 +24,10 @@ async def ensure_rendered(run: Run) -> Outcome:
     digests = {
         name: fact.fingerprint for name, fact in run.facts.items() if name != Key.ADMIN.secret(run.effective.name)
     }
-    database = run.contents.get(Key.DATABASE.secret(run.effective.name), {})
+    external = None
+    if run.effective.database_mode == "external":
+        content = run.contents[Key.DATABASE.secret(run.effective.name)]
+        external = Endpoint(content["host"], int(content["port"]), content["sslmode"])
     try:
         run.manifests = await render(
             run.doors.helm,
@@ -34,8 +37,7 @@ async def ensure_rendered(run: Run) -> Outcome:
             owner=run.owner,
             operator_namespace=run.doors.settings.namespace,
             kube_version=run.doors.kube_version,
-            external_host=database.get("host", ""),
-            external_port=int(database.get("port", "5432")),
+            external=external,
         )
     except ValuesError as error:
         return Stall(Reason.TEMPLATE_FAILED, str(error))
