@@ -9,6 +9,7 @@ import pytest
 from airfield.kube import kinds
 from airfield.kube.kinds import Kind, Ref
 from operated_cluster import Team, eventually
+from operator_process import Operator
 
 pytestmark = pytest.mark.apiserver
 
@@ -53,11 +54,6 @@ async def test_deleted_objects_come_back(team: Team) -> None:
     await team.until_ready()
 
 
-def _container(obj: Mapping[str, Any]) -> dict[str, Any]:
-    container: dict[str, Any] = obj["spec"]["template"]["spec"]["containers"][0]
-    return container
-
-
 async def test_edited_objects_are_put_right(team: Team) -> None:
     await team.put_environment(**COMPLETE)
     await team.until_ready()
@@ -70,7 +66,7 @@ async def test_edited_objects_are_put_right(team: Team) -> None:
         (scheduler, ("label", "deployment/demo-scheduler", "airfield.dev/tenant=thieves", "--overwrite")),
         (scheduler, ("set", "env", "deployment/demo-scheduler", "AIRFLOW_HOME=/tmp")),
         (config, ("patch", "configmap/demo-config", "--type=merge", '--patch={"data":{"airflow.cfg":"[core]"}}')),
-        (service, ("patch", "service/demo-api-server", "--type=merge", '--patch={"spec":{"selector":{"app":"x"}}}')),
+        (service, ("patch", "service/demo-api-server", "--type=merge", '--patch={"spec":{"selector":{"app.kubernetes.io/component":"x"}}}')),
         (role, ("patch", "role/demo-scheduler", "--type=merge", '--patch={"rules":[]}')),
     )
     for (kind, name), command in edits:
@@ -86,11 +82,11 @@ async def test_edited_objects_are_put_right(team: Team) -> None:
 
 
 def _wanted(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an object is ours to say: labels and everything but metadata and status."""
-    spec = {key: value for key, value in obj.items() if key not in {"metadata", "status"}}
-    if obj["kind"] == "Service":
-        spec["spec"] = {**spec["spec"], "selector": {k: v for k, v in obj["spec"]["selector"].items() if k != "app"}}
-    return {"labels": obj["metadata"]["labels"], **spec}
+    """Labels and everything but metadata and status."""
+    return {
+        "labels": obj["metadata"]["labels"],
+        **{key: value for key, value in obj.items() if key not in {"metadata", "status"}},
+    }
 
 
 async def test_additions_of_others_stay(team: Team) -> None:
@@ -114,14 +110,13 @@ async def test_idle_means_no_writes(team: Team) -> None:
     operator.kill()
     operator.start(HEALTH_SECONDS="1", RESYNC_SECONDS="2")
     try:
-        before = await team.settled_versions()
-
         async def looked_again(polls: int, lists: int) -> bool:
             assert airflow.asked.count(me) >= polls
             assert operator.requests()["list"] >= lists
             return True
 
-        await eventually(lambda: looked_again(airflow.asked.count(me) and 1, 1))
+        await _until_quiet(operator)
+        before = await team.settled_versions()
         polls, lists, writes = airflow.asked.count(me), operator.requests()["list"], operator.writes()
         # A relist takes 16 requests.
         await eventually(lambda: looked_again(polls + 4, lists + 32))
@@ -130,6 +125,20 @@ async def test_idle_means_no_writes(team: Team) -> None:
     finally:
         operator.kill()
         operator.start()
+
+
+async def _until_quiet(operator: Operator) -> None:
+    """Wait until the operator has sent no write for two seconds: it has seen everything, and deleted old namespaces."""
+    clock = asyncio.get_running_loop().time
+    last, since = -1, clock()
+
+    async def quiet() -> bool:
+        nonlocal last, since
+        if (now := operator.writes()) != last:
+            last, since = now, clock()
+        return clock() - since > 2.0
+
+    await eventually(quiet)
 
 
 async def test_a_killed_operator_changes_nothing_when_it_is_back(team: Team) -> None:
@@ -178,7 +187,7 @@ async def test_pause(team: Team) -> None:
     await team.put_environment("second")
     await team.until_ready("second")
     assert await team.get(kinds.SERVICE, "demo-api-server") is None
-    assert "parallelism" not in (await team.existing(kinds.CONFIG_MAP, "demo-config"))["data"]["airflow.cfg"]
+    assert "parallelism = 7" not in (await team.existing(kinds.CONFIG_MAP, "demo-config"))["data"]["airflow.cfg"]
 
     await team.put_environment(config={"core": {"parallelism": "7"}})
 

@@ -185,6 +185,9 @@ def test_rolling_updates_keep_a_component_up(executor: str) -> None:
         assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     grace = pod(objects, "scheduler")["spec"]["terminationGracePeriodSeconds"]
     assert grace == (3600 if executor == "LocalExecutor" else 120)
+    for component in COMPONENTS:
+        (container,) = pod(objects, component)["spec"]["containers"]
+        assert container["livenessProbe"]["terminationGracePeriodSeconds"] == 20  # the dead do not drain
 
 
 def test_users_labels_are_everywhere_and_never_replace_ours() -> None:

@@ -104,14 +104,21 @@ def _serving(environment: Environment) -> set[str]:
 def test_a_hung_scheduler_is_noticed(quickstart: Environment) -> None:
     watch = Stopwatch()
     with stopped(processes(quickstart.pod("scheduler"))):
-        found = quickstart.until("Ready", "False")
-        watch.lap(f"stopped scheduler: {found['reason']}: {found['message']}")
-        assert "scheduler" in found["message"]
+        said = eventually(
+            "word of the scheduler", lambda: _complaint(quickstart, "scheduler"), said=quickstart.describe
+        )
+        watch.lap(f"stopped scheduler: {said}")
         eventually("unready pod", lambda: not _pod_ready(quickstart))
         watch.lap("its pod is not ready")
     quickstart.until_ready()
     watch.lap("goes on: Ready")
     assert _pod_ready(quickstart)
+
+
+def _complaint(environment: Environment, word: str) -> str:
+    """Why it is not Ready, if that names the culprit."""
+    found = environment.condition("Ready")
+    return f"{found['reason']}: {found['message']}" if found["status"] == "False" and word in found["message"] else ""
 
 
 def _pod_ready(environment: Environment) -> bool:

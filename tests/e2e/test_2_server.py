@@ -62,7 +62,9 @@ def test_task_pods_see_no_secrets(environment: Environment) -> None:
     for container in spec["containers"]:
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert not [variable for variable in container["env"] if "valueFrom" in variable]
-        assert not [variable for variable in container["env"] if "FERNET" in variable["name"] or "JWT" in variable["name"]]
+        assert not [
+            variable for variable in container["env"] if "FERNET" in variable["name"] or "JWT" in variable["name"]
+        ]
     assert leaks(environment) == []
 
 

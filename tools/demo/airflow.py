@@ -52,8 +52,8 @@ async def run_dag(platform: Platform, namespace: str, name: str, dag: str) -> st
     async with reach(platform, namespace, name) as url, aiohttp.ClientSession() as http:
         airflow = await Airflow.login(http, url, *login(platform, namespace, name))
         async with asyncio.timeout(APPEARS_SECONDS):
-            while not await _known(airflow, dag):
-                await asyncio.sleep(0.5)  # noqa: ASYNC110 - nothing on this side could set an event
+            while not await _known(airflow, dag):  # noqa: ASYNC110 - nothing on this side could set an event
+                await asyncio.sleep(0.5)
         await airflow.pause(dag, paused=False)
         run = await airflow.trigger(dag)
         return await airflow.wait_for_run(dag, run, seconds=RUNS_SECONDS)

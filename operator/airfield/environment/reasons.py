@@ -22,6 +22,7 @@ class Reason(StrEnum):
     VERSION_NOT_FOUND = "VersionNotFound"
     SIZE_NOT_FOUND = "SizeNotFound"
     SERVER_NOT_FOUND = "ServerNotFound"
+    DATABASE_CHANGED = "DatabaseChanged"
     RESERVED_SETTING = "ReservedSetting"
     CEILING_EXCEEDED = "CeilingExceeded"
 

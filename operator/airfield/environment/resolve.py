@@ -150,6 +150,7 @@ def resolve(
         *_reserved(settings, merged),
         *_bundles(spec.dags.bundles if spec.dags else ()),
         *_resources(settings, blueprint),
+        *_kind_of_database(environment, settings, merged),
     ]
     version, image = _version(settings, blueprint, problems)
     server = _server(settings, blueprint, problems)
@@ -258,6 +259,23 @@ def _server(
             )
         )
     return found
+
+
+def _kind_of_database(
+    environment: AirflowEnvironment, settings: EnvironmentDefaults, merged: Merged
+) -> Iterator[Problem]:
+    """The CRD keeps an environment from changing its mind; a class that changes its default must not do it either."""
+    known = environment.status.database.mode if environment.status and environment.status.database else None
+    chosen = settings.database.to_json() if settings.database else {}
+    if known is None or known in chosen:
+        return
+    now = next(iter(chosen), "nothing")
+    source = next((layer for path, layer in merged.origins.items() if path.startswith(f"database.{now}")), "?")
+    yield Problem(
+        Reason.DATABASE_CHANGED,
+        f"spec.database: the data of this environment is in a database of kind {known!r}, but {source} says {now!r};"
+        f" nothing is moved. Set spec.database.{known} in the environment to keep it",
+    )
 
 
 def _reserved(settings: EnvironmentDefaults, merged: Merged) -> Iterator[Problem]:

@@ -66,7 +66,6 @@ def test_every_reserved_option_is_reserved_in_all_its_spellings(section: str, op
         "AIRFLOW__CORE__EXECUTORS",
         "airflow__core__executor",
         "XAIRFIELD_A",
-        "HOME",
         "PATH",
     ],
 )

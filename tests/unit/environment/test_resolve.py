@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from airfield.api.dags import DagBundle
-from airfield.api.environment import AirflowEnvironment, DeletionPolicy, Executor
+from airfield.api.environment import (
+    AirflowEnvironment,
+    AirflowEnvironmentStatus,
+    DatabaseStatus,
+    DeletionPolicy,
+    Executor,
+)
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.reasons import Reason
@@ -382,3 +388,19 @@ def test_validation_messages_name_the_field_and_do_not_echo_the_value() -> None:
     (message,) = validation_messages(error.value)  # type: ignore[arg-type]
     assert message.startswith("spec.catalog.versions: ")
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("kind", ["embedded", "server", "external"])
+def test_the_class_cannot_move_an_environment_to_another_kind_of_database(kind: str) -> None:
+    status = AirflowEnvironmentStatus(database=DatabaseStatus.model_validate({"mode": kind}))
+    running = environment().model_copy(update={"status": status})
+    changed = blueprint(defaults={"database": {"server": {}}}, databaseServers=[SERVER])
+    if kind == "server":
+        assert resolve(running, [tenant()], changed).server is not None
+        return
+    with pytest.raises(Unresolved) as refused:
+        resolve(running, [tenant()], changed)
+    problem = refused.value.problems[0]
+    assert problem.reason is Reason.DATABASE_CHANGED
+    for words in (repr(kind), "class standard says 'server'", f"Set spec.database.{kind}"):
+        assert words in problem.message

@@ -13,7 +13,7 @@ from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.rollout import components, is_job, migration, phase_of
 from airfield.environment.secrets import Key
-from airfield.environment.values import revision
+from airfield.environment.values import database_endpoint, revision
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
 from airfield.postgres.connection import Address
@@ -39,7 +39,7 @@ async def ensure_database(run: Run) -> Outcome:
     wanted = revision(run.effective)
     run.schema_revision = run.previous.database.schema_revision if run.previous.database else None
     provisioned = run.schema_revision == wanted and Key.DATABASE.value in {key.name for key in run.previous.keys}
-    unchanged = provisioned and _fingerprint(run) == _known_fingerprint(run)
+    unchanged = provisioned and _fingerprint(run) == _known_fingerprint(run) and _moved(run) is None
     if run.effective.database_mode != "embedded" and not unchanged:
         try:
             outcome = await (_on_server(run) if run.effective.server is not None else _external(run))
@@ -114,6 +114,9 @@ async def _on_server(run: Run) -> Outcome:
     server = await connect_admin(run.doors, run.effective.server)
     if isinstance(server, Wait):
         return server
+    moved = _moved(run)
+    if moved is not None:
+        return moved
     names = run.effective.namespace, run.effective.name
     database, role, wanted = database_name(*names), role_name(*names), revision(run.effective)
     mark = Mark(environment="/".join(names), cluster=run.doors.cluster, schema="")
@@ -143,6 +146,22 @@ async def _on_server(run: Run) -> Outcome:
             raise
         await server.ensure_role(role, password, reset=True)
     return Done()
+
+
+def _moved(run: Run) -> Stall | None:
+    """A stall when the class's server answers elsewhere than the Secret says that the data is."""
+    if run.effective.server is None:
+        return None
+    name = Key.DATABASE.secret(run.effective.name)
+    content, endpoint = run.contents[name], database_endpoint(run.effective)
+    if (content["host"], content["port"]) == (endpoint.host, str(endpoint.port)):
+        return None
+    return Stall(
+        Reason.DATABASE_CHANGED,
+        f"the data of this environment is at {content['host']}:{content['port']} (Secret {name!r}), but the class says"
+        f" {endpoint.host}:{endpoint.port}; nothing is moved. If the server has moved with its data, delete that Secret:"
+        " it is made again for the new address",
+    )
 
 
 def _not_ours(database: str, server: str, mark: Mark | None) -> Stall:

@@ -1,5 +1,6 @@
 """The phase Healthy: Airflow serves, its heartbeats are fresh, bundles are fetched, the administrator can log in."""
 
+import logging
 import re
 
 from airfield.airflow import monitor
@@ -13,7 +14,10 @@ from airfield.environment.outcome import Done, Outcome, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.rollout import components
 from airfield.environment.secrets import Key
+from airfield.kube.errors import ApiError
 from airfield.postgres.errors import DatabaseError
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 LINES = 1000
@@ -81,7 +85,11 @@ async def _errors(run: Run) -> dict[str, str]:
     found: dict[str, str] = {}
     for pod in components(run.children, "Pod"):
         if pod.labels.get("app.kubernetes.io/component") == "dag-processor":
-            text = await run.doors.kube.logs(pod.ref.namespace, pod.ref.name, tail=LINES, limit=256 * 1024)
+            try:
+                text = await run.doors.kube.logs(pod.ref.namespace, pod.ref.name, tail=LINES, limit=256 * 1024)
+            except ApiError as error:  # its node does not answer; the log was only to explain
+                log.info("%s", error.message)
+                continue
             found.update(bundle_errors(text))
     return found
 
