@@ -41,7 +41,7 @@ class AirflowStub:
 @contextmanager
 def airflow_stub() -> Iterator[AirflowStub]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        def do_GET(self) -> None:
             status, body = stub.answer(self.path)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))

@@ -40,10 +40,11 @@ T = TypeVar("T")
 REPOSITORY = Path(__file__).parents[1]
 VERSION, IMAGE = "3.3.2", "airfield/airflow:3.3.2"
 SYSTEM = "airfield-system"
-SCHEMA = f"""{FAKE_AIRFLOW}
+MORE_OF_AIRFLOW = """
 INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
 CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
 """
+SCHEMA = FAKE_AIRFLOW + MORE_OF_AIRFLOW
 VIOLATIONS = """
 {{- $violation := get .Values.labels "violation" | default "" }}
 {{- if eq $violation "kind" }}
@@ -59,11 +60,11 @@ metadata: {name: stray, namespace: kube-system}
 {{ fail "this chart is broken" }}
 {{- end }}
 """
-"""A template that makes the chart go wrong for environments whose tenant has the label `violation`, and for no others."""
+"""A template that makes the chart go wrong for environments whose tenant has the label `violation`."""
 
 
 async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = 40) -> T:
-    """What `condition` returns as soon as it is true and raises no AssertionError; its last failure if that is never."""
+    """What `condition` returns as soon as it is true and raises no AssertionError; in the end, its last failure."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
@@ -119,7 +120,12 @@ class Site:
         """A connection to an environment's database with nothing but what its Secret says."""
         return login(
             Address(
-                secret["host"], int(secret["port"]), secret["username"], secret["password"], secret["database"], "disable"
+                secret["host"],
+                int(secret["port"]),
+                secret["username"],
+                secret["password"],
+                secret["database"],
+                "disable",
             )
         )
 
@@ -213,7 +219,9 @@ class Team:
     def environment_spec(self, **spec: Any) -> Json:
         return {"className": self.name, "stage": "dev", "database": {"server": {}}, **spec}
 
-    async def put_resource(self, kind: str, name: str, spec: Json, *, annotations: Mapping[str, str] | None = None) -> Json:
+    async def put_resource(
+        self, kind: str, name: str, spec: Json, *, annotations: Mapping[str, str] | None = None
+    ) -> Json:
         """Create a resource of ours, or replace its specification and annotations."""
         where = {"namespace": self.namespace} if kind == "AirflowEnvironment" else {}
         metadata = {"name": name, **where, "annotations": dict(annotations or {})}
@@ -272,12 +280,13 @@ class Team:
         """The decoded content of a Secret."""
         return decoded(await self.existing(kinds.SECRET, name))
 
-    async def condition(self, kind: str, name: str = "demo") -> Json:
-        """A condition that speaks of the latest generation."""
+    async def condition(self, kind: str, name: str = "demo", *, latest: bool = True) -> Json:
+        """A condition; unless told otherwise, of a status that speaks of the latest generation."""
         live = await self.kube.get(self.environment(name))
         assert live is not None, f"environment {name} does not exist"
         status = live.get("status", {})
-        assert status.get("observedGeneration") == live["metadata"]["generation"], "not observed yet"
+        if latest:
+            assert status.get("observedGeneration") == live["metadata"]["generation"], "not observed yet"
         check_invariants(status.get("conditions", []), live["metadata"]["generation"])
         found = next((c for c in status.get("conditions", []) if c["type"] == kind), None)
         assert found is not None, f"no condition {kind} in {status.get('conditions')}"

@@ -69,7 +69,9 @@ class Operator:
     def requests(self) -> Counter[str]:
         """Requests to the API server so far, by verb."""
         found: Counter[str] = Counter()
-        for verb, count in re.findall(r'^airfield_api_requests_total\{.*?verb="(\w+)".*?\} (\S+)$', self._get("metrics"), re.M):
+        for verb, count in re.findall(
+            r'^airfield_api_requests_total\{.*?verb="(\w+)".*?\} (\S+)$', self._get("metrics"), re.MULTILINE
+        ):
             found[verb] += int(float(count))
         return found
 

@@ -64,6 +64,7 @@ class Settings:
             workers=int(number("WORKERS", defaults.workers, least=1)),
             resync_seconds=number("RESYNC_SECONDS", defaults.resync_seconds),
             health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),
+            migration_retry_seconds=number("MIGRATION_RETRY_SECONDS", defaults.migration_retry_seconds),
             airflow_url=url,
             metrics_port=int(number("METRICS_PORT", defaults.metrics_port, least=0)),
             log_level=level,

@@ -1,4 +1,4 @@
-"""What other people do to an environment's objects is put right at once; where nothing is to be done nothing is written."""
+"""What other people do to an environment's objects is put right at once; where there is nothing to do nothing is written."""
 
 import asyncio
 from collections.abc import Mapping
@@ -66,7 +66,15 @@ async def test_edited_objects_are_put_right(team: Team) -> None:
         (scheduler, ("label", "deployment/demo-scheduler", "airfield.dev/tenant=thieves", "--overwrite")),
         (scheduler, ("set", "env", "deployment/demo-scheduler", "AIRFLOW_HOME=/tmp")),
         (config, ("patch", "configmap/demo-config", "--type=merge", '--patch={"data":{"airflow.cfg":"[core]"}}')),
-        (service, ("patch", "service/demo-api-server", "--type=merge", '--patch={"spec":{"selector":{"app.kubernetes.io/component":"x"}}}')),
+        (
+            service,
+            (
+                "patch",
+                "service/demo-api-server",
+                "--type=merge",
+                '--patch={"spec":{"selector":{"app.kubernetes.io/component":"x"}}}',
+            ),
+        ),
         (role, ("patch", "role/demo-scheduler", "--type=merge", '--patch={"rules":[]}')),
     )
     for (kind, name), command in edits:
@@ -110,6 +118,7 @@ async def test_idle_means_no_writes(team: Team) -> None:
     operator.kill()
     operator.start(HEALTH_SECONDS="1", RESYNC_SECONDS="2")
     try:
+
         async def looked_again(polls: int, lists: int) -> bool:
             assert airflow.asked.count(me) >= polls
             assert operator.requests()["list"] >= lists
@@ -176,10 +185,8 @@ async def test_work_that_was_missed_is_done_after_a_restart(team: Team) -> None:
 async def test_pause(team: Team) -> None:
     await team.put_environment()
     await team.until_ready()
-    await team.put_environment(
-        annotations={"airfield.dev/paused": "true"}, config={"core": {"parallelism": "7"}}
-    )
-    paused = await eventually(lambda: team.condition("Paused"))
+    await team.put_environment(annotations={"airfield.dev/paused": "true"}, config={"core": {"parallelism": "7"}})
+    paused = await eventually(lambda: team.condition("Paused", latest=False))
     assert paused["status"] == "True"
     assert "airfield.dev/paused" in paused["message"]
     await team.kube.delete(team.ref(kinds.SERVICE, "demo-api-server"))

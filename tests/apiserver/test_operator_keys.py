@@ -83,7 +83,11 @@ async def test_lost_fernet_key(team: Team) -> None:
     secret = await team.existing(kinds.SECRET, "demo-fernet")
     fernet = team.ref(kinds.SECRET, "demo-fernet")
     await team.kube.delete(fernet)
-    words = ("'demo-fernet'", "Restore it from a backup", "kubectl annotate afenv demo airfield.dev/accept-key-loss=true")
+    words = (
+        "'demo-fernet'",
+        "Restore it from a backup",
+        "kubectl annotate afenv demo airfield.dev/accept-key-loss=true",
+    )
     condition = await team.until_stuck("KeyLost", *words)
     assert (await team.condition("Stalled"))["message"] == condition["message"]
     assert await team.get(kinds.SECRET, "demo-fernet") is None
@@ -124,7 +128,9 @@ async def test_foreign_objects_are_not_taken_over(team: Team) -> None:
     await team.put("v1", "Service", "demo-api-server", {"spec": spec})
     before = await team.existing(kinds.SERVICE, "demo-api-server")
     await team.put_environment()
-    await team.until_stuck("ApplyRefused", f"Service {team.namespace}/demo-api-server", "remove or rename it", seconds=60)
+    await team.until_stuck(
+        "ApplyRefused", f"Service {team.namespace}/demo-api-server", "remove or rename it", seconds=60
+    )
     assert await team.existing(kinds.SERVICE, "demo-api-server") == before
     await team.kube.delete(team.ref(kinds.SERVICE, "demo-api-server"))
     await team.until_ready(seconds=60)

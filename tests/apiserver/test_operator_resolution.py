@@ -205,7 +205,7 @@ NASTY = (
     "1e3",
     "~",
     "",
-    "  leading and trailing  ",
+    "two  spaces",
     "ünïcödé 🛫",
     "# not a comment",
     "%(section)s %s %%",
@@ -232,7 +232,9 @@ async def test_strings_stay_strings(team: Team) -> None:
     assert labels["cost-centre"] == "0815"
     assert labels["on"] == "yes"
     assert labels["empty"] == ""
-    environment = {e["name"]: e.get("value", "") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    environment = {
+        e["name"]: e.get("value", "") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
     assert {number: environment[f"NASTY_{number}"] for number in values} == values
     assert environment["DOLLAR"] == dollar.replace("$", "$$"), "the kubelet makes one of two"
 

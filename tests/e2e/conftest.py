@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +9,7 @@ import yaml
 from clusters import PREFIX
 from demo.platform import REPOSITORY, Platform
 from e2e.databases import HOST, SECRET, DatabaseServer
+from e2e.databases import NAMESPACE as DATABASES
 from e2e.environments import Environment
 from imagebuild.build import build
 from localcluster import Cluster
@@ -32,15 +32,18 @@ def node_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def platform(node_cluster: Cluster) -> Platform:
-    """The operator runs; two git servers do, the second of which wants a login."""
+def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The operator runs; two git servers do, the second of which wants a login and serves the DAG `private`."""
     if current_kubeconfig() is None:
         for image in build(("airflow", "postgres", "operator")):
             node_cluster.load_image(image.archive)
     platform = Platform(node_cluster)
     platform.install_operator()
     platform.install_git({"dags": QUICKSTART / "dags"})
-    platform.install_git({"dags": Path(__file__).parent / "repositories" / "private"}, LOGIN, PASSWORD)
+    folder = tmp_path_factory.mktemp("private")
+    text = (QUICKSTART / "dags" / "hello.py").read_text(encoding="utf-8").replace("hello", "private")
+    (folder / "private.py").write_text(text, encoding="utf-8")
+    platform.install_git({"dags": folder}, LOGIN, PASSWORD)
     return platform
 
 
@@ -58,8 +61,11 @@ def server(platform: Platform) -> DatabaseServer:
     server = DatabaseServer(platform)
     server.install()
     blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
-    secret = {field: SECRET["metadata"][field] for field in ("name", "namespace")}
-    access = {"adminSecret": secret, "maintenanceDatabase": "airfield", "sslMode": "disable"}
+    access = {
+        "adminSecret": {"name": SECRET, "namespace": DATABASES},
+        "maintenanceDatabase": "airfield",
+        "sslMode": "disable",
+    }
     blueprint["metadata"]["name"] = "e2e"
     blueprint["spec"]["databaseServers"] = [{"name": "main", "host": HOST, **access}]
     tenant = {

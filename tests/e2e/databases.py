@@ -7,13 +7,9 @@ from demo.platform import Platform
 
 NAMESPACE = "databases"
 HOST = f"postgres.{NAMESPACE}.svc"
+SECRET = "airfield-admin"
+"""Holds what the operator logs in with."""
 ADMIN, PASSWORD = "airfield_admin", "of-the-administrator"
-SECRET = {
-    "apiVersion": "v1",
-    "kind": "Secret",
-    "metadata": {"name": "airfield-admin", "namespace": NAMESPACE},
-    "stringData": {"username": ADMIN, "password": PASSWORD},
-}
 
 
 @dataclass(frozen=True)
@@ -28,11 +24,12 @@ class DatabaseServer:
         manifests = Path(__file__).with_name("postgres.yaml")
         self.platform.kubectl("-n", NAMESPACE, "apply", "--server-side", "-f", str(manifests))
         self.platform.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/postgres", "--timeout=180s")
-        if not self.ask(f"SELECT 1 FROM pg_roles WHERE rolname = '{ADMIN}'"):
+        if ADMIN not in self.roles():
             self.ask(f"CREATE ROLE {ADMIN} LOGIN CREATEDB CREATEROLE PASSWORD '{PASSWORD}'")
             self.ask(f"CREATE DATABASE airfield OWNER {ADMIN}")
             self.ask("REVOKE CONNECT ON DATABASE airfield FROM PUBLIC")
-        self.platform.apply([SECRET])
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET, "namespace": NAMESPACE}}
+        self.platform.apply([{**secret, "stringData": {"username": ADMIN, "password": PASSWORD}}])
 
     def ask(self, statement: str, database: str = "postgres") -> list[str]:
         """The rows that a statement returns, as psql writes them without decoration."""

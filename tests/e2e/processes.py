@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,17 @@ def processes(pod: dict[str, Any]) -> list[int]:
 
 
 @contextmanager
-def stopped(pids: Sequence[int]) -> Iterator[None]:
+def stopped(pids: Iterable[int]) -> Iterator[None]:
     """Inside, these processes exist but do nothing."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    send(signal.SIGSTOP, pids)
     try:
         yield
     finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        send(signal.SIGCONT, pids)
 
 
-def kill(pids: Sequence[int]) -> None:
-    """End them without a farewell."""
+def send(number: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to those of the processes that are still there: probes come and go."""
     for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)

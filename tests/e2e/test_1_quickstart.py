@@ -5,10 +5,10 @@ import subprocess
 import pytest
 
 from demo.platform import REPOSITORY
-from e2e.environments import PATIENCE, Environment
+from e2e.environments import Environment
 from e2e.processes import processes, stopped
 from e2e.secrecy import leaks
-from e2e.waiting import Stopwatch, eventually
+from e2e.waiting import PATIENCE, Stopwatch, eventually
 
 pytestmark = pytest.mark.node
 

@@ -24,12 +24,12 @@ SPEC = {"executor": "KubernetesExecutor", "database": {"server": {}}, "dags": {"
 
 
 @pytest.fixture(scope="module")
-def environment(platform: Platform, server: DatabaseServer) -> Environment:
+def environment(server: DatabaseServer) -> Environment:
     """Made as soon as there is a template to clone."""
     watch = Stopwatch()
-    eventually("template database", lambda: _templates_ready(platform))
+    eventually("template database", lambda: _templates_ready(server.platform))
     watch.lap("template ready")
-    environment = Environment(platform, "served", "airflow")
+    environment = Environment(server.platform, "served", "airflow")
     environment.apply(**SPEC, deletionPolicy="Orphan")
     return environment
 

@@ -1,11 +1,13 @@
 """An environment on a database that somebody else made; and an operator that dies at the wrong moment."""
 
+import signal
+
 import pytest
 
 from demo.platform import SYSTEM, Platform
 from e2e.databases import HOST, DatabaseServer
 from e2e.environments import Environment
-from e2e.processes import kill, processes
+from e2e.processes import processes, send
 from e2e.waiting import Stopwatch, eventually
 
 pytestmark = pytest.mark.node
@@ -39,7 +41,7 @@ def test_it_recovers_although_the_operator_is_killed(environment: Environment, s
     eventually("migration", lambda: environment.items("jobs"))
     watch.lap("granted: migrating")
     operators = environment.platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
-    kill(processes(operators[0]))
+    send(signal.SIGKILL, processes(operators[0]))
     environment.until_ready()
     watch.lap("operator killed: Ready")
     operator = environment.platform.get("-n", SYSTEM, "pod", operators[0]["metadata"]["name"])

@@ -19,7 +19,7 @@ CLOSED = f"http://git.{LOGIN}.svc.cluster.local/dags.git"
 
 def spec(ref: str) -> dict[str, Any]:
     """Four bundles: one that works, one with that ref, one of a server that is not there, one that wants a login."""
-    sources = {
+    sources: dict[str, dict[str, Any]] = {
         "examples": {"url": GOOD, "ref": "main"},
         "release": {"url": GOOD, "ref": ref},
         "elsewhere": {"url": NOWHERE, "ref": "main"},
@@ -37,9 +37,9 @@ def password(platform: Platform, text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def environment(platform: Platform, server: DatabaseServer) -> Environment:
+def environment(server: DatabaseServer) -> Environment:
     """Not one thing is right with its bundles, but for the first."""
-    environment = Environment(platform, "bundles", "airflow")
+    environment = Environment(server.platform, "bundles", "airflow")
     environment.apply(**spec(ref="release-2"))
     return environment
 

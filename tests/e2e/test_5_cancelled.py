@@ -2,7 +2,6 @@
 
 import pytest
 
-from demo.platform import Platform
 from e2e.databases import DatabaseServer
 from e2e.environments import Environment
 from e2e.waiting import eventually
@@ -13,8 +12,8 @@ SPEC = {"executor": "LocalExecutor", "database": {"embedded": {"size": "1Gi"}}}
 
 
 @pytest.mark.parametrize("until", ["nothing", "statefulsets", "pods"])
-def test_cancelled(platform: Platform, server: DatabaseServer, until: str) -> None:
-    environment = Environment(platform, "cancelled", "airflow")
+def test_cancelled(server: DatabaseServer, until: str) -> None:
+    environment = Environment(server.platform, "cancelled", "airflow")
     environment.apply(**SPEC)
     if until != "nothing":
         eventually(until, lambda: environment.items(until))

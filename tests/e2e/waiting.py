@@ -10,7 +10,9 @@ PATIENCE = 420.0
 """Seconds after which something counts as never going to happen: generous, since the machine may be busy."""
 
 
-def eventually(what: str, look: Callable[[], T], seconds: float = PATIENCE, said: Callable[[], object] = str) -> T:
+def eventually(
+    what: str, look: Callable[[], T | None], seconds: float = PATIENCE, said: Callable[[], object] = str
+) -> T:
     """What `look` returns as soon as that is truthy. AssertionError with what is `said` when it takes too long."""
     deadline = time.monotonic() + seconds
     while True:

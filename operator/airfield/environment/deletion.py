@@ -30,8 +30,12 @@ def policy(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass |
 
 
 def workloads(children: Mapping[Ref, Child]) -> list[Child]:
-    """What goes in any case: everything but data and pods, which go with what runs them."""
-    return [child for _, child in sorted(children.items()) if not child.deleting and _ours(child) and not _data(child)]
+    """What goes in any case: everything but data and pods, which go with what runs them. Nothing runs task pods."""
+    return [
+        child
+        for _, child in sorted(children.items())
+        if not child.deleting and (_task(child) or (_ours(child) and not _data(child)))
+    ]
 
 
 def data(children: Mapping[Ref, Child]) -> list[Child]:
@@ -55,6 +59,11 @@ def _ours(child: Child) -> bool:
     return known and (
         child.labels.get(meta.LABEL_MANAGED_BY) == meta.MANAGED_BY or child.ref.kind == "PersistentVolumeClaim"
     )
+
+
+def _task(child: Child) -> bool:
+    """Whether it is a pod of the KubernetesExecutor: without a scheduler nobody would ever remove it."""
+    return child.ref.kind == "Pod" and child.labels.get(meta.LABEL_COMPONENT) == "worker"
 
 
 def _data(child: Child) -> bool:

@@ -16,6 +16,8 @@ from airfield.kube.kinds import Ref
 FAST: Final = 1.0
 """Seconds between looks at an API server that is about to answer."""
 SLOW: Final = 10.0
+CLONE_AGAIN: Final = timedelta(minutes=3)
+"""Age at which a dag-processor that looks for a ref in a stale clone is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,14 @@ def judge_workloads(children: Mapping[Ref, Child]) -> Outcome:
         f"{child.labels.get(meta.LABEL_COMPONENT, child.ref.name)} ({child.state.message})" for child in behind
     )
     return Wait(Reason.STARTING, f"waiting for {names}", SLOW)
+
+
+def stale_clone(errors: Mapping[str, str]) -> bool:
+    """Whether a bundle's ref was missing from its clone: Airflow never fetches such a clone again, only a new pod does.
+
+    Seen in Airflow 3.3.2, whose issue 71388 it is.
+    """
+    return any("did not match any file" in said for said in errors.values())
 
 
 def judge_bundles(

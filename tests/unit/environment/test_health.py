@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airfield.environment.ensure.health import bundle_errors
-from airfield.environment.health import BundleFact, expected_components, judge_bundles, judge_workloads
+from airfield.environment.health import (
+    BundleFact,
+    expected_components,
+    judge_bundles,
+    judge_workloads,
+    stale_clone,
+)
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.kube.inventory import Child
@@ -177,3 +183,16 @@ def test_any_log_can_be_read(log: str) -> None:
 @pytest.mark.parametrize("line", ["fatal: " + "://" * 50_000, "fatal: " * 50_000, "a" * 200_000, STAMP * 5_000])
 def test_a_long_line_is_no_burden(line: str) -> None:
     assert len(bundle_errors(f"{REFRESHING} main\n{line}").get("main", "")) <= 300
+
+
+@pytest.mark.parametrize(
+    ("said", "stale"),
+    [
+        ("error: pathspec 'v2' did not match any file(s) known to git", True),
+        ("fatal: Authentication failed for 'https://git.example.com/dags.git/'", False),
+        ("fatal: unable to access 'https://git.example.com/': Could not resolve host: git.example.com", False),
+    ],
+)
+def test_only_a_missing_ref_makes_a_clone_stale(said: str, stale: bool) -> None:
+    assert stale_clone({"main": said}) is stale
+    assert not stale_clone({})

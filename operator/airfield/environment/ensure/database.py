@@ -159,8 +159,8 @@ def _moved(run: Run) -> Stall | None:
     return Stall(
         Reason.DATABASE_CHANGED,
         f"the data of this environment is at {content['host']}:{content['port']} (Secret {name!r}), but the class says"
-        f" {endpoint.host}:{endpoint.port}; nothing is moved. If the server has moved with its data, delete that Secret:"
-        " it is made again for the new address",
+        f" {endpoint.host}:{endpoint.port}; nothing is moved. If the server has moved with its data, delete that"
+        " Secret: it is made again for the new address",
     )
 
 

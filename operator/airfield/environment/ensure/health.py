@@ -2,19 +2,30 @@
 
 import logging
 import re
+from datetime import datetime
 
 from airfield.airflow import monitor
 from airfield.airflow.admin import ensure_admin
 from airfield.airflow.bundles import bundle_facts
+from airfield.api import meta
 from airfield.api.environment import KeyStatus
 from airfield.environment.ensure.database import address
 from airfield.environment.ensure.run import Run
-from airfield.environment.health import FAST, BundleFact, expected_components, judge_bundles, judge_workloads
+from airfield.environment.health import (
+    CLONE_AGAIN,
+    FAST,
+    BundleFact,
+    expected_components,
+    judge_bundles,
+    judge_workloads,
+    stale_clone,
+)
 from airfield.environment.outcome import Done, Outcome, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.rollout import components
 from airfield.environment.secrets import Key
 from airfield.kube.errors import ApiError
+from airfield.kube.inventory import Child
 from airfield.postgres.errors import DatabaseError
 
 log = logging.getLogger(__name__)
@@ -35,10 +46,8 @@ async def ensure_healthy(run: Run) -> Outcome:
     try:
         await _administrator(run)  # early: the password is set while the components start
     except DatabaseError as error:
-        starting = not isinstance(
-            outcome, Done
-        )  # an embedded database that does not start explains more than its silence
-        return outcome if starting else Wait(Reason.DATABASE_UNREACHABLE, error.message, after=5)
+        # An embedded database that does not start explains more than its silence does.
+        return outcome if not isinstance(outcome, Done) else Wait(Reason.DATABASE_UNREACHABLE, error.message, after=5)
     if not isinstance(outcome, Done):
         return outcome
     try:
@@ -77,20 +86,39 @@ async def _bundles(run: Run) -> Outcome:
     outcome = judge_bundles(run.effective, facts, {}, run.doors.clock())
     if isinstance(outcome, Done):
         return outcome
-    return judge_bundles(run.effective, facts, await _errors(run), run.doors.clock())
+    errors = await _errors(run)
+    if stale_clone(errors):
+        await _clone_again(run)
+    return judge_bundles(run.effective, facts, errors, run.doors.clock())
+
+
+def _dag_processors(run: Run) -> list[Child]:
+    pods = components(run.children, "Pod")
+    return [pod for pod in pods if pod.labels.get(meta.LABEL_COMPONENT) == "dag-processor"]
+
+
+async def _clone_again(run: Run) -> None:
+    """Replace dag-processors whose clones are stale, so that a ref that has come into being since is found."""
+    for pod in _dag_processors(run):
+        live = await run.doors.kube.get(pod.ref)
+        if live is None or "deletionTimestamp" in live["metadata"]:
+            continue
+        age = run.doors.clock() - datetime.fromisoformat(live["metadata"]["creationTimestamp"])
+        if age > CLONE_AGAIN:
+            log.info("replacing %s, which looks for a ref in a stale clone", pod.ref)
+            await run.doors.kube.delete(pod.ref, uid=pod.uid)
 
 
 async def _errors(run: Run) -> dict[str, str]:
     """What the dag-processor's log says of bundles that it cannot fetch: the last error of each."""
     found: dict[str, str] = {}
-    for pod in components(run.children, "Pod"):
-        if pod.labels.get("app.kubernetes.io/component") == "dag-processor":
-            try:
-                text = await run.doors.kube.logs(pod.ref.namespace, pod.ref.name, tail=LINES, limit=256 * 1024)
-            except ApiError as error:  # its node does not answer; the log was only to explain
-                log.info("%s", error.message)
-                continue
-            found.update(bundle_errors(text))
+    for pod in _dag_processors(run):
+        try:
+            text = await run.doors.kube.logs(pod.ref.namespace, pod.ref.name, tail=LINES, limit=256 * 1024)
+        except ApiError as error:  # its node does not answer; the log was only to explain
+            log.info("%s", error.message)
+            continue
+        found.update(bundle_errors(text))
     return found
 
 

@@ -1,0 +1,127 @@
+"""Databases that refuse, do not answer, cannot be migrated or move: it is said so, and the cure is noticed."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from airfield.kube import kinds
+from operated_cluster import Json, Team, eventually
+
+pytestmark = pytest.mark.apiserver
+
+
+async def test_server_that_refuses_the_administrator(team: Team) -> None:
+    admin = team.site.postgres.admin
+    secret = {"namespace": team.namespace, "name": "postgres-admin"}
+    await team.put_class(databaseServers=[team.server(adminSecret=secret)])
+    await team.put_environment()
+    await team.until_stuck("SecretNotFound", "databaseServers[main].adminSecret", f"{team.namespace}/postgres-admin")
+    await team.put_secret("postgres-admin", {"username": admin.user, "password": "wrong"})
+    condition = await team.until_stuck(
+        "DatabaseRefused", f"{admin.host}:{admin.port}", f"role {admin.user}", "check user and password in the Secret"
+    )
+    assert "wrong" not in condition["message"]
+    await team.put_secret("postgres-admin", {"username": admin.user, "password": admin.password})
+    await team.until_ready()
+
+
+async def test_server_that_does_not_answer(team: Team) -> None:
+    """It is waited for; and a server's address that was wrong can be corrected in the class."""
+    admin = team.site.postgres.admin
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        await team.put_class(databaseServers=[team.server(port=port)])
+        await team.put_environment()
+        await team.until_stuck("DatabaseUnreachable", f"{admin.host}:{port}", "check that the server runs")
+        assert (await team.condition("Reconciling"))["reason"] == "DatabaseUnreachable"
+    async with _forwarding(port, admin.port):
+        await team.until_ready()
+        await team.put_class(databaseServers=[team.server()])
+
+        async def moved() -> bool:
+            return (await team.secret("demo-database"))["port"] == str(admin.port)
+
+        await eventually(moved)
+    await team.until_ready()
+
+
+@asynccontextmanager
+async def _forwarding(port: int, to: int) -> AsyncIterator[None]:
+    """Let a port of this machine lead to another one."""
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", to)
+        await asyncio.gather(pipe(reader, back), pipe(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def external(team: Team, **spec: object) -> None:
+    """An environment with a database of the user's own, which the operator has migrated by a Job."""
+    name = team.name.replace("-", "_")
+    address = team.site.external_database(name, "password-of-the-user")
+    content = {"host": address.host, "port": str(address.port), "database": address.database, "sslmode": "disable"}
+    await team.put_secret("db", {**content, "username": address.user, "password": address.password})
+    await team.put_environment(database={"external": {"secret": {"name": "db"}}}, **spec)
+
+
+async def test_external_database(team: Team) -> None:
+    await team.put_environment(database={"external": {"secret": {"name": "db"}}})
+    await team.until_stuck("SecretNotFound", "database.external.secret", "'db'", "create it")
+    await team.put_secret("db", {"host": "127.0.0.1", "database": "x", "username": "x"})
+    await team.until_stuck("SecretNotFound", "database.external.secret", "password")
+    await team.kube.delete(team.ref(kinds.SECRET, "db"))
+    await external(team)
+    await team.until_ready()
+
+
+async def test_migration_that_fails(team: Team) -> None:
+    """The Job's pods are kept from being made, until its time is up."""
+    quota = {"spec": {"hard": {"pods": "0"}}}
+    await team.put("v1", "ResourceQuota", "none", quota)
+    await external(team)
+
+    async def job() -> Json:
+        jobs = await team.kube.list(kinds.JOB, team.namespace)
+        assert len(jobs) == 1
+        assert jobs[0]["status"].get("startTime"), "not seen by the controller yet"
+        return jobs[0]
+
+    first = await eventually(job)
+    await team.kube.patch(team.ref(kinds.JOB, first["metadata"]["name"]), {"spec": {"activeDeadlineSeconds": 1}})
+    await team.until_stuck("MigrationFailed", first["metadata"]["name"], "failed", "tried again every", "kubectl logs")
+    assert not await team.kube.list(kinds.DEPLOYMENT, team.namespace), "nothing starts on a schema that does not fit"
+
+    async def again() -> bool:
+        return bool((await job())["metadata"]["uid"] != first["metadata"]["uid"])
+
+    await eventually(again)
+    await team.kube.delete(team.ref(kinds.RESOURCE_QUOTA, "none"))
+    await team.until_ready(seconds=90)
+
+
+async def test_airflow_that_is_not_healthy(team: Team) -> None:
+    """Pods that run are not enough: Airflow's own heartbeats count."""
+    airflow, me = team.site.airflow, f"{team.namespace}/demo"
+    airflow.down.add(me)
+    await team.put_environment()
+    await team.until_stuck("Unreachable", "api-server", "503")
+    airflow.down.remove(me)
+    airflow.silent[me] = "scheduler"
+    await team.until_stuck("Unhealthy", "the scheduler sends no heartbeat")
+    del airflow.silent[me]
+    await team.until_ready()
