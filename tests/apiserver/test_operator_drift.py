@@ -1,4 +1,4 @@
-"""What other people do to an environment's objects is put right at once; where there is nothing to do nothing is written."""
+"""What other people do to an environment's objects is put right at once; an environment at rest is not written to."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.apiserver
 
 REPAIR_SECONDS = 5.0
 """From the event until the object is as it should be."""
-COMPLETE = {"executor": "KubernetesExecutor", "components": {"apiServer": {"replicas": 2}}}
+COMPLETE: dict[str, Any] = {"executor": "KubernetesExecutor", "components": {"apiServer": {"replicas": 2}}}
 """With this an environment has objects of all kinds."""
 
 OWNED: tuple[tuple[Kind, str], ...] = (

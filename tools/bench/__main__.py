@@ -28,8 +28,9 @@ def cli() -> None:
 @cli.command()
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, envvar="ROUNDS", help="How often.")
 @click.option("--only", multiple=True, type=click.Choice([variant.name for variant in VARIANTS]), help="Not all.")
+@click.option("--cold", is_flag=True, help="Leave out the round that warms the caches; nothing is written then.")
 @click.option("--keep", is_flag=True, help="Leave the cluster for another run.")
-def ready(rounds: int, only: tuple[str, ...], keep: bool) -> None:
+def ready(rounds: int, only: tuple[str, ...], cold: bool, keep: bool) -> None:
     """Seconds from `kubectl apply` to serving: plain manifests against Airfield."""
     if current_kubeconfig() is not None:
         raise click.UsageError("the benchmark makes a cluster of its own: unset CLUSTER")
@@ -41,12 +42,12 @@ def ready(rounds: int, only: tuple[str, ...], keep: bool) -> None:
     try:
         bench.up(template=any(variant.name == "server" for variant in variants))
         facts = machine.describe() | machine.versions(bench.platform, DATABASE, "postgres-0")
-        runs = measure(bench, variants, rounds, say)
+        runs = measure(bench, variants, rounds, say, cold=cold)
     finally:
         if not keep:
             bench.down()
     click.echo(f"\n{report.render(runs, variants, facts, rounds=rounds, load=load)}\n")
-    if not only:
+    if not only and not cold:
         say(f"written to {report.write(runs, variants, facts, rounds=rounds, load=load)}")
 
 

@@ -46,10 +46,10 @@ class Runs:
         return median(ours) / median(theirs) if ours and theirs else None
 
 
-def measure(bench: Bench, variants: Sequence[Variant], rounds: int, say: Say) -> Runs:
-    """A discarded round that warms the caches, then `rounds` rounds."""
+def measure(bench: Bench, variants: Sequence[Variant], rounds: int, say: Say, *, cold: bool = False) -> Runs:
+    """A discarded round that warms the caches, unless `cold`; then `rounds` rounds."""
     runs = Runs()
-    for number in range(rounds + 1):
+    for number in range(1 if cold else 0, rounds + 1):
         turn = number % len(variants)
         for variant in (*variants[turn:], *variants[:turn]):
             run = _measure(bench, variant, number)

@@ -85,7 +85,7 @@ def connect(psycopg2: Any, wait_seconds: float) -> Any:
                 print(f"waiting for the database: {message}", flush=True)
             last = message
             time.sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+            pause = min(pause * 1.5, 0.5)
         else:
             connection.autocommit = True
             return connection

@@ -38,7 +38,7 @@ spec:
         - name: {{ .component }}
           image: {{ .root.Values.airflow.image | quote }}
           imagePullPolicy: {{ .root.Values.airflow.pullPolicy }}
-          args: {{ .args | toJson }}
+          args: {{ concat (list "python" "-I" "-S" "/etc/airfield/scripts/start.py") .args | toJson }}
           env:
             {{- include "airflow.env" . | trim | nindent 12 }}
           {{- with .port }}

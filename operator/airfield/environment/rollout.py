@@ -1,6 +1,6 @@
 """What to apply now and what to delete, given what the chart renders and what is there. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from airfield.api import meta
@@ -48,14 +48,15 @@ def is_derived(child: Child) -> bool:
     return child.ref.kind == "Secret" and LABEL_DERIVED in child.labels
 
 
-def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | None, retry: float) -> Outcome:
+def migration(job: Child | None, pods: Sequence[Child], *, failed_for: float | None, retry: float) -> Outcome:
     """How far the schema migration is. `failed_for`: seconds since the Job gave up, None when it has not.
 
     `retry`: seconds after which a Job that gave up is replaced by a new one.
     """
     if job is None:
         return Wait(Reason.MIGRATING, "the migration Job is about to start", after=5)
-    if job.state.complete:
+    # Of a pod that has succeeded, the Job's own status tells a second or two later.
+    if job.state.complete or any(pod.state.phase == "Succeeded" and _made_by(pod, job) for pod in pods):
         return Done()
     pod_problem = next((pod for pod in pods if pod.state.problem), None)
     said = next((pod.state.terminated for pod in pods if pod.state.terminated), "") or job.state.message
@@ -72,6 +73,10 @@ def migration(job: Child | None, pods: Iterable[Child], *, failed_for: float | N
     if pod_problem is not None:
         return Wait(Reason.MIGRATING, f"migrating: {pod_sentence(pod_problem)}", after=10)
     return Wait(Reason.MIGRATING, "the migration Job brings the database schema up to date", after=10)
+
+
+def _made_by(pod: Child, job: Child) -> bool:
+    return pod.labels.get("batch.kubernetes.io/controller-uid") == job.uid
 
 
 def pod_sentence(pod: Child) -> str:

@@ -118,6 +118,18 @@ def test_migration(found: Child | None, pods: list[Child], failed_for: float | N
 
 
 @pytest.mark.parametrize(
+    ("maker", "phase", "done"), [("", "Succeeded", True), ("", "Running", False), ("x", "Succeeded", False)]
+)
+def test_a_pod_of_the_job_that_succeeded_is_enough(maker: str, phase: str, done: bool) -> None:
+    running = job()
+    made = dataclasses.replace(
+        component("Pod", "migration", "p", ready=True, phase=phase),
+        labels={"batch.kubernetes.io/controller-uid": maker or running.uid},
+    )
+    assert isinstance(migration(running, [made], failed_for=None, retry=60), Done) is done
+
+
+@pytest.mark.parametrize(
     ("pods", "said"),
     [
         ([], "BackoffLimitExceeded"),

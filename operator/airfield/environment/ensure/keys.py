@@ -49,7 +49,6 @@ async def ensure_keys(run: Run) -> Outcome:
         return missing
     await asyncio.gather(*(_create(run, key) for key in missing))
     await _adopt(run)
-    await _follow_server(run)
     outcome = check_secrets(run.effective, run.facts)
     run.keys = _key_statuses(run)
     if not isinstance(outcome, Done):
@@ -136,23 +135,6 @@ async def _adopt(run: Run) -> None:
             live = await run.doors.kube.patch(ref, {"metadata": {"labels": labels}})
             if live is not None:
                 run.doors.inventory.observe(live)
-
-
-async def _follow_server(run: Run) -> None:
-    """Write the server's address into the database's Secret when the class gives another one than it did."""
-    ref = _secret(run, Key.DATABASE.secret(run.effective.name))
-    fact = run.facts.get(ref.name)
-    if run.effective.server is None or fact is None or fact.problem is not None:
-        return
-    content, (host, port) = run.contents[ref.name], database_host(run.effective)
-    if (content["host"], content["port"]) == (host, str(port)):
-        return
-    kept = {field: content[field] for field in ("database", "username", "password")}
-    live = await run.doors.kube.patch(ref, {"stringData": connection_content(host=host, port=str(port), **kept)})
-    if live is not None:
-        log.info("Secret %s names the server %s:%d now", ref.name, host, port)
-        run.doors.inventory.observe(live)
-        _learn(run, live)
 
 
 def _generated(run: Run, key: Key) -> dict[str, str]:
