@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 K = TypeVar("K")
 
 STUCK_SECONDS = 300.0
-"""A queue whose oldest key has waited so long makes the process count as dead."""
+"""A queue in which keys wait but nothing has come to an end for so long makes the process count as dead."""
 
 
 async def operate(settings: Settings) -> None:
@@ -89,8 +89,8 @@ async def operate(settings: Settings) -> None:
                 for task in done:
                     task.result()
             finally:
-                for queue in (watches.environments, watches.tenants, watches.classes):
-                    await queue.stop(grace=20)
+                queues = (watches.environments, watches.tenants, watches.classes)
+                await asyncio.gather(*(queue.stop(grace=20) for queue in queues))
                 for task in (watching, *background):
                     task.cancel()
                 await asyncio.gather(watching, *background, return_exceptions=True)
@@ -139,8 +139,8 @@ async def _serve(port: int, metrics: Metrics, watches: Watches) -> AsyncIterator
         )
 
     async def healthz(_: web.Request) -> web.Response:
-        oldest = max(q.oldest_age for q in (watches.environments, watches.tenants, watches.classes))
-        return web.json_response({"oldestKeySeconds": round(oldest, 1)}, status=503 if oldest > STUCK_SECONDS else 200)
+        stalled = max(q.stalled_for for q in (watches.environments, watches.tenants, watches.classes))
+        return web.json_response({"stalledSeconds": round(stalled, 1)}, status=503 if stalled > STUCK_SECONDS else 200)
 
     app = web.Application()
     app.router.add_get("/metrics", exposition)

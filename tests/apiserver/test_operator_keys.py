@@ -86,7 +86,7 @@ async def test_lost_fernet_key(team: Team) -> None:
     words = (
         "'demo-fernet'",
         "Restore it from a backup",
-        "kubectl annotate afenv demo airfield.dev/accept-key-loss=true",
+        "kubectl annotate afenv demo airfield.dev/accept-key-loss=",
     )
     condition = await team.until_stuck("KeyLost", *words)
     assert (await team.condition("Stalled"))["message"] == condition["message"]
@@ -97,8 +97,9 @@ async def test_lost_fernet_key(team: Team) -> None:
     assert (await team.secret("demo-fernet")) == decoded(secret)
 
     await team.kube.delete(fernet)
-    await team.until_stuck("KeyLost")
-    await team.put_environment(annotations={"airfield.dev/accept-key-loss": "true"})
+    told = await team.until_stuck("KeyLost")
+    fingerprint = told["message"].partition("accept-key-loss=")[2].partition("`")[0]
+    await team.put_environment(annotations={"airfield.dev/accept-key-loss": fingerprint})
     await team.until_ready()
     assert (await team.secret("demo-fernet")) != decoded(secret)
 

@@ -51,7 +51,7 @@ def create(server: PostgresServer, name: str) -> Database:
 
 def start(script: str, *arguments: str, variables: dict[str, str], folder: Path | None = None) -> subprocess.Popen[str]:
     """Start a script of the chart as its Pods do, with a bare interpreter."""
-    command = [sys.executable, "-I", "-S", str(CHART / "files" / script), *arguments]
+    command = [sys.executable, "-B", "-I", "-S", str(CHART / "files" / script), *arguments]
     return subprocess.Popen(
         command, env=variables, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

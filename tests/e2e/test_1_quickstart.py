@@ -97,8 +97,9 @@ def _image_reference(environment: Environment, reference: str) -> None:
 
 
 def _serving(environment: Environment) -> set[str]:
-    """The uids of the pods that are no Job's."""
-    return {pod["metadata"]["uid"] for pod in environment.items("pods") if "job-name" not in pod["metadata"]["labels"]}
+    """The uids of the pods that are no Job's and stay."""
+    metadata = [pod["metadata"] for pod in environment.items("pods")]
+    return {each["uid"] for each in metadata if "job-name" not in each["labels"] and "deletionTimestamp" not in each}
 
 
 def test_a_hung_scheduler_is_noticed(quickstart: Environment) -> None:

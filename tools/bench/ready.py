@@ -56,6 +56,7 @@ def measure(bench: Bench, variants: Sequence[Variant], rounds: int, say: Say, *,
             steps = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in run.milestones.items())
             label = f"round {number} of {rounds}" if number else "warming up"
             say(f"{label}: {variant.title}: {steps}; {run.cpu:.1f} CPU seconds")
+            bench.clear(variant)
             if number:
                 runs.runs.append(run)
     return runs
@@ -68,6 +69,4 @@ def _measure(bench: Bench, variant: Variant, number: int) -> Run:
     cpu, started = bench.cpu_seconds(), time.monotonic()
     bench.platform.kubectl("-n", variant.namespace, "apply", "-f", str(variant.manifests))
     milestones = observer.wait(started, SERVES_SECONDS)
-    spent = bench.cpu_seconds() - cpu
-    bench.clear(variant)
-    return Run(variant.name, number, spent, milestones)
+    return Run(variant.name, number, bench.cpu_seconds() - cpu, milestones)

@@ -13,12 +13,11 @@ from demo.platform import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- ready:begin -->", "<!-- ready:end -->"
-SKELETON = f"# Benchmarks\n\n## Seconds from apply to serving\n\n{BEGIN}\n{END}\n"
 
 
 def write(runs: Runs, variants: Sequence[Variant], facts: Mapping[str, str], *, rounds: int, load: float) -> Path:
     """Write both files; the path of the document."""
-    text = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else SKELETON
+    text = DOCUMENT.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise ValueError(f"{DOCUMENT} lacks the markers {BEGIN} and {END}; put them where the results shall stand")
     before, _, rest = text.partition(BEGIN)

@@ -88,9 +88,11 @@ class Bench:
 
     def clear(self, variant: Variant) -> None:
         """Remove what a run left, and return when it is gone and the node is quiet."""
-        if variant.name != "plain":
-            self.platform.kubectl("-n", variant.namespace, "delete", "afenv", "--all", "--ignore-not-found", "--wait")
-        self.platform.kubectl("delete", "namespace", variant.namespace, "--ignore-not-found", "--wait")
+        delete = ("delete", "namespace", variant.namespace, "--ignore-not-found")
+        self.platform.kubectl(*delete, "--wait=false")
+        # Without its database a triggerer uses up all of its grace.
+        self.platform.kubectl("-n", variant.namespace, "delete", "pods", "--all", "--grace-period=2", "--wait=false")
+        self.platform.kubectl(*delete, "--wait", "--timeout=300s")
         deadline = time.monotonic() + QUIET_SECONDS
         while time.monotonic() < deadline:
             before = self.cpu_seconds()

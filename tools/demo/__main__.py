@@ -67,11 +67,23 @@ def down() -> None:
         cluster.down()
         return
     platform = Platform(cluster)
+    if not platform.kubectl("get", "crd", "airflowenvironments.airfield.dev", "--ignore-not-found", "-o", "name"):
+        say("there are no AirflowEnvironments in this cluster, so nothing is removed")
+        return
+    others = [
+        f"{found['metadata']['namespace']}/{found['metadata']['name']}"
+        for found in platform.get("afenv", "-A")["items"]
+        if (found["metadata"]["namespace"], found["metadata"]["name"]) != (NAMESPACE, NAME)
+    ]
+    if others:
+        raise PlatformError(
+            f"this cluster has other environments ({', '.join(others)}): remove the demo's parts by hand"
+        )
     for file in ("environment", "tenant", "class", "namespace"):
         platform.kubectl("delete", "--ignore-not-found", "--wait", "-f", str(QUICKSTART / f"{file}.yaml"))
+    platform.kubectl("delete", "--ignore-not-found", "-f", str(REPOSITORY / "crds"))
     platform.kubectl("delete", "--ignore-not-found", "namespace", GIT, SYSTEM)
     platform.kubectl("delete", "--ignore-not-found", "clusterrole,clusterrolebinding", "airfield")
-    platform.kubectl("delete", "--ignore-not-found", "-f", str(REPOSITORY / "crds"))
 
 
 def _needs() -> str:
@@ -88,10 +100,11 @@ def _follow(platform: Platform) -> None:
     last = ""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        status = platform.get("-n", NAMESPACE, "afenv", NAME).get("status", {})
-        generation = status.get("observedGeneration", -1)
+        found = platform.get("-n", NAMESPACE, "afenv", NAME)
+        status = found.get("status", {})
+        current = status.get("observedGeneration", -1) == found["metadata"]["generation"]
         ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), None)
-        if ready is not None and ready["status"] == "True" and generation > 0:
+        if ready is not None and ready["status"] == "True" and current:
             say(click.style(f"environment {NAMESPACE}/{NAME} is Ready", fg="green"))
             return
         news = f"{ready['reason']}: {ready['message']}" if ready else "waiting for the operator"

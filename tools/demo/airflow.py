@@ -5,7 +5,7 @@ import base64
 import socket
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
@@ -43,7 +43,8 @@ async def reach(platform: Platform, namespace: str, name: str) -> AsyncIterator[
         await asyncio.wait_for(forward.stdout.readline(), 30)
         yield f"http://127.0.0.1:{port}"
     finally:
-        forward.terminate()
+        with suppress(ProcessLookupError):  # it ends by itself when its pod does
+            forward.terminate()
         await forward.wait()
 
 

@@ -1,6 +1,6 @@
 """Start a component when the database answers: python -I -S start.py COMMAND.
 
-Airflow exits when its database stays away, and again at every start without it; the kubelet then waits longer and longer
+Airflow exits when its database stays away, and again at every start without it; the kubelet then waits ever longer
 before the next start, up to five minutes after the database is back. Waiting here costs little and ends at once.
 """
 # ruff: noqa: INP001, PTH100, PTH120, T201 - a script of a ConfigMap; pathlib would be a fifth of its run

@@ -11,8 +11,8 @@ from airfield.cli.sources import Source, find
 from airfield.environment.admit import Manifest, NotAdmitted
 from airfield.environment.render import render as render_objects
 from airfield.environment.resolve import Effective, Unresolved
-from airfield.environment.secrets import Key, references
-from airfield.environment.values import ValuesError, connection_secret
+from airfield.environment.secrets import Key, connection_secret, references
+from airfield.environment.values import ValuesError
 from airfield.helm.manifests import HelmError
 from airfield.helm.template import Helm
 from airfield.settings import Settings

@@ -1,1 +1,1 @@
-"""One environment: a file per concern, each deciding from facts alone. Only controller.py and gather.py do anything."""
+"""One environment: a file per concern, each deciding from facts alone. Only controller.py and ensure/ do anything."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -20,13 +21,13 @@ from airfield.environment.ensure.workloads import ensure_applied, ensure_rendere
 from airfield.environment.events import ready_event
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.reasons import Reason
-from airfield.environment.resolve import Effective, Problem, Unresolved, resolve, validation_messages
+from airfield.environment.resolve import Effective, Unresolved, resolve, validation_messages
 from airfield.environment.secrets import Key
 from airfield.environment.status import conditions, next_look
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from airfield.kube.resources import answered
-from airfield.runtime.logs import bind
+from airfield.runtime.logs import bind, hidden
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +90,17 @@ class Controller:
                 if not isinstance(outcomes[kind], Done):
                     break
         await self._report(environment, body, outcomes, effective, run)
-        return next_look(outcomes, when_ready=self._doors.settings.health_seconds)
+        # What has not come right for long is looked at more rarely.
+        patience = min(15.0, run.unready_for().total_seconds() / 20) if run is not None else 0.0
+        return max(patience, next_look(outcomes, when_ready=self._doors.settings.health_seconds))
 
     def _resolve(self, environment: AirflowEnvironment) -> Effective:
         resources = self._doors.resources
-        claims = [AirflowTenant.model_validate(tenant) for tenant in resources.claims(environment.metadata.namespace)]
+        try:
+            claims = [AirflowTenant.model_validate(body) for body in resources.claims(environment.metadata.namespace)]
+        except ValidationError as error:
+            found = "; ".join(validation_messages(error))
+            raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
         return resolve(environment, claims, self._blueprint(environment.spec.class_name))
 
     def _blueprint(self, name: str) -> AirflowEnvironmentClass | None:
@@ -104,7 +111,7 @@ class Controller:
             return AirflowEnvironmentClass.model_validate(body)
         except ValidationError as error:
             found = "; ".join(validation_messages(error))
-            raise Unresolved([Problem(Reason.CLASS_INVALID, f"AirflowEnvironmentClass {name!r}: {found}")]) from None
+            raise Unresolved.because(Reason.CLASS_INVALID, f"AirflowEnvironmentClass {name!r}: {found}") from None
 
     async def _delete(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float | None:
         if meta.FINALIZER not in environment.metadata.finalizers:
@@ -137,10 +144,12 @@ class Controller:
 
     async def _invalid(self, key: tuple[str, str], body: Mapping[str, Any], error: ValidationError) -> float:
         """A resource that this operator cannot read, made under other CRDs: say so, and touch nothing else."""
-        shell = AirflowEnvironment.model_validate(
-            {**body, "spec": {"className": "unknown", "stage": "dev"}, "status": body.get("status")}
-        )
         outcome = Stall(Reason.INVALID_SPEC, "; ".join(validation_messages(error)))
+        readable = {**body, "spec": {"className": "unknown", "stage": "dev"}}
+        try:
+            shell = AirflowEnvironment.model_validate(readable)
+        except ValidationError:  # nor can its status
+            shell = AirflowEnvironment.model_validate({**readable, "status": None})
         if shell.metadata.deletion_timestamp is None:
             await self._report(shell, body, {ConditionType.RESOLVED: outcome}, None, None)
         else:
@@ -161,6 +170,7 @@ class Controller:
     ) -> None:
         """Write the status, if it is another than the one that is there."""
         previous = environment.status or AirflowEnvironmentStatus()
+        outcomes = {kind: _without_secrets(outcome) for kind, outcome in outcomes.items()}
         changes: dict[str, Any] = {
             # A paused environment's latest wish is noticed, not acted upon: nobody may take its Ready for an answer.
             "observed_generation": previous.observed_generation if paused else environment.metadata.generation,
@@ -194,9 +204,14 @@ class Controller:
             log.warning("an Event was lost: %s", error.message)
 
 
+def _without_secrets(outcome: Outcome) -> Outcome:
+    """What programs of tenants said, a container's last words for instance, may hold what no status may show."""
+    return replace(outcome, message=hidden(outcome.message))
+
+
 def _findings(effective: Effective, run: Run) -> dict[str, Any]:
     """What a reconcile found out beside the conditions."""
-    database = run.contents.get(Key.DATABASE.secret(effective.name), {})
+    database, known = run.contents.get(Key.DATABASE.secret(effective.name), {}), run.previous.database
     return {
         "version": effective.version,
         "image": effective.image,
@@ -209,8 +224,8 @@ def _findings(effective: Effective, run: Run) -> dict[str, Any]:
         "objects": len(run.manifests) or run.previous.objects,
         "database": DatabaseStatus(
             mode=effective.database_mode,
-            host=database.get("host"),
-            name=database.get("database"),
+            host=database.get("host") or (known.host if known else None),
+            name=database.get("database") or (known.name if known else None),
             schema_revision=run.schema_revision,
         ),
     }

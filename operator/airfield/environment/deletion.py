@@ -6,7 +6,7 @@ from typing import Final
 
 from airfield.api import meta
 from airfield.api.environment import AirflowEnvironment, DeletionPolicy
-from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.api.environment_class import AirflowEnvironmentClass, DatabaseServer
 from airfield.environment.admit import ALLOWED_KINDS, DATA_KINDS
 from airfield.environment.layers import merge
 from airfield.environment.resolve import Unresolved, layers
@@ -27,6 +27,20 @@ def policy(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass |
         return DeletionPolicy(merge(layers(environment, blueprint)).settings["deletionPolicy"])
     except Unresolved:
         return own
+
+
+def server(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass | None) -> DatabaseServer | None:
+    """The database server that the environment would get from its class now; None when it gets none."""
+    if blueprint is None:
+        return None
+    try:
+        database = merge(layers(environment, blueprint)).settings.get("database", {})
+    except Unresolved:
+        return None
+    if "server" not in database:
+        return None
+    name = database["server"].get("name")
+    return next((server for server in blueprint.spec.database_servers if name in {None, server.name}), None)
 
 
 def workloads(children: Mapping[Ref, Child]) -> list[Child]:

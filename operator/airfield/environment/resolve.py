@@ -142,6 +142,7 @@ def resolve(
             f" (allowed: {allowed}); ask the platform team",
         )
     merged = merge(layers(environment, blueprint))
+    _limit(merged, blueprint)
     try:
         settings = EnvironmentDefaults.model_validate(merged.settings)
     except ValidationError as error:
@@ -346,6 +347,19 @@ def _resources(settings: EnvironmentDefaults, blueprint: AirflowEnvironmentClass
         for where, volume in volumes.items():
             if volume and volume.size and amount(volume.size) > amount(ceilings.storage):
                 yield _above(where, volume.size, ceilings.storage, blueprint)
+
+
+def _limit(merged: Merged, blueprint: AirflowEnvironmentClass) -> None:
+    """Give containers without a CPU or memory limit the ceiling: what has no limit would be above any."""
+    ceilings = blueprint.spec.ceilings
+    most = {
+        kind: value for kind, value in (ceilings.to_json() if ceilings else {}).items() if kind in {"cpu", "memory"}
+    }
+    for name, component in merged.settings["components"].items():
+        limits = component.setdefault("resources", {}).setdefault("limits", {})
+        for kind in most.keys() - limits.keys():
+            limits[kind] = most[kind]
+            merged.origins[f"components.{name}.resources.limits.{kind}"] = f"ceiling of class {blueprint.metadata.name}"
 
 
 def _above(where: str, value: object, ceiling: object, blueprint: AirflowEnvironmentClass) -> Problem:

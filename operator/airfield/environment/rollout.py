@@ -56,7 +56,7 @@ def migration(job: Child | None, pods: Sequence[Child], *, failed_for: float | N
     if job is None:
         return Wait(Reason.MIGRATING, "the migration Job is about to start", after=5)
     # Of a pod that has succeeded, the Job's own status tells a second or two later.
-    if job.state.complete or any(pod.state.phase == "Succeeded" and _made_by(pod, job) for pod in pods):
+    if job.state.complete or any(pod.state.phase == "Succeeded" and made_by(pod, job) for pod in pods):
         return Done()
     pod_problem = next((pod for pod in pods if pod.state.problem), None)
     said = next((pod.state.terminated for pod in pods if pod.state.terminated), "") or job.state.message
@@ -75,7 +75,8 @@ def migration(job: Child | None, pods: Sequence[Child], *, failed_for: float | N
     return Wait(Reason.MIGRATING, "the migration Job brings the database schema up to date", after=10)
 
 
-def _made_by(pod: Child, job: Child) -> bool:
+def made_by(pod: Child, job: Child) -> bool:
+    """Whether a pod is a Job's."""
     return pod.labels.get("batch.kubernetes.io/controller-uid") == job.uid
 
 

@@ -89,23 +89,49 @@ def references(effective: Effective) -> Iterator[Reference]:
 
 
 def missing_keys(
-    effective: Effective, facts: Mapping[str, SecretFact], known: Sequence[KeyStatus], *, accept_loss: bool
+    effective: Effective, facts: Mapping[str, SecretFact], known: Sequence[KeyStatus], *, accepted: str
 ) -> tuple[Key, ...] | Stall:
-    """The generated Secrets to create now; or a stall when one is gone that nothing can replace."""
-    absent = [key for key in Key if key.secret(effective.name) not in facts]
-    if effective.database_mode == "external" and Key.DATABASE in absent:
-        absent.remove(Key.DATABASE)
-    once_there = {key.name for key in known}
+    """The generated Secrets to create now; or a stall when one is gone that nothing can replace.
+
+    `accepted`: fingerprint of the key whose loss a person has accepted; it does not cover the next loss.
+    """
+    absent = [key for key in generated_keys(effective) if key.secret(effective.name) not in facts]
+    once_there = {key.name: key.fingerprint for key in known}
     for key in absent:
-        if key in IRREPLACEABLE and key.value in once_there and not accept_loss:
+        if key in IRREPLACEABLE and key.value in once_there and once_there[key.value] != accepted:
             secret = key.secret(effective.name)
             return Stall(
                 Reason.KEY_LOST,
                 f"Secret {secret!r} was deleted: connections and variables encrypted with it cannot be read without it."
                 f" Restore it from a backup; if that is impossible, `kubectl annotate afenv {effective.name}"
-                f" airfield.dev/accept-key-loss=true` makes a new one and gives up what the old one encrypted",
+                f" airfield.dev/accept-key-loss={once_there[key.value]}` makes a new one and gives up what the old one"
+                " encrypted",
             )
     return tuple(absent)
+
+
+def generated_keys(effective: Effective) -> tuple[Key, ...]:
+    """The Secrets that are generated for this environment; that of an external database is derived from the user's."""
+    return tuple(key for key in Key if key is not Key.DATABASE or effective.database_mode != "external")
+
+
+def check_names(effective: Effective) -> Outcome:
+    """Whether the user's Secrets have other names than the ones that the operator makes, and would take for its own."""
+    ours = {key.secret(effective.name) for key in Key}
+    ours |= {connection_secret(effective.name, bundle.name) for bundle in effective.bundles}
+    for reference in references(effective):
+        if reference.secret in ours:
+            return Stall(
+                Reason.SECRET_INVALID,
+                f"{reference.field}: {reference.secret!r} is the name of a Secret that the operator makes for this"
+                " environment; give yours another name",
+            )
+    return Done()
+
+
+def connection_secret(environment: str, bundle: str) -> str:
+    """The Secret that holds the Airflow connection of a git bundle, made from the user's credentials."""
+    return f"{environment}-git-{bundle}"
 
 
 def check_secrets(effective: Effective, facts: Mapping[str, SecretFact]) -> Outcome:
@@ -137,6 +163,14 @@ def check_sslmode(text: str) -> str | None:
     """What is wrong with the sslmode in a database's Secret, None when nothing is."""
     known = ("disable", "prefer", "require")  # the modes that need no file
     return None if text in known else f"sslmode is not one of {', '.join(known)}"
+
+
+def check_lengths(content: Mapping[str, str]) -> str | None:
+    """What is too long in a database's Secret to be an address, None when nothing is."""
+    most = {"host": 253, "database": 63, "username": 63}
+    return next(
+        (f"{field} is longer than {n} characters" for field, n in most.items() if len(content[field]) > n), None
+    )
 
 
 def check_port(text: str) -> str | None:

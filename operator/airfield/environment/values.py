@@ -20,7 +20,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from airfield.api.dags import DagBundle
 from airfield.environment.resolve import Effective
-from airfield.environment.secrets import Key
+from airfield.environment.secrets import Key, connection_secret
 from airfield.helm.manifests import documents
 
 LARGEST: Final = 512 * 1024
@@ -106,11 +106,6 @@ def database_endpoint(effective: Effective) -> Endpoint:
     if server is not None:
         return Endpoint(server.host, server.port, server.ssl_mode.value)
     return Endpoint(f"{effective.name}-db.{effective.namespace}.svc")
-
-
-def connection_secret(environment: str, bundle: str) -> str:
-    """The Secret that holds the Airflow connection of a git bundle, made from the user's credentials."""
-    return f"{environment}-git-{bundle}"
 
 
 def context(

@@ -23,7 +23,7 @@ class Wanted:
     def job(self) -> str:
         """Name of the release that fills it: unique per server and revision, in the operator's namespace."""
         where = hashlib.sha256(f"{self.server.host}:{self.server.port}".encode()).hexdigest()[:8]
-        return f"template-{where}"
+        return f"template-{where}-{self.revision}"
 
 
 def wanted(blueprint: AirflowEnvironmentClass) -> Iterator[Wanted]:

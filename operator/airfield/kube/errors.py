@@ -47,8 +47,11 @@ class ApiError(Exception):
 
     @property
     def transient(self) -> bool:
-        """The same request may well succeed later."""
-        return self.status == 429 or self.status >= 500 or self.status == 0
+        """The server is not there or overloaded; the same request may well succeed later.
+
+        A 500 is not among them: it is also what a failing admission webhook gives, which somebody has to be told of.
+        """
+        return self.status in {0, 429, 502, 503, 504}
 
 
 class ApiUnavailable(ApiError):  # noqa: N818 - the name says it

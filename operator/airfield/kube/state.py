@@ -75,6 +75,8 @@ def _workload(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
         message = "the controller has not seen the latest change yet"
     elif stuck:
         problem, message = stuck.get("reason", ""), stuck.get("message", "")
+    elif refused := _condition(status, "ReplicaFailure"):  # a quota, or the Pod Security Standard
+        problem, message = refused.get("reason", ""), refused.get("message", "")
     elif available < desired:
         message = f"{available} of {desired} replicas available"
     elif updated < desired and not by_hand:

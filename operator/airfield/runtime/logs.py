@@ -74,6 +74,11 @@ def redact(values: Iterable[str]) -> None:
     _secrets.add(values)
 
 
+def hidden(text: str) -> str:
+    """`text` with `***` in place of what `redact` was given."""
+    return _secrets.hide(text)
+
+
 class JsonFormatter(logging.Formatter):
     """One line of JSON: time, level, logger, message, bound and extra fields, the traceback as `error`."""
 

@@ -44,6 +44,7 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._workers: dict[asyncio.Task[None], bool] = {}  # whether it is handling a key
         self._stopping = False
+        self._finished = clock()  # when a handler last came to an end
 
     def add(self, key: K) -> None:
         """Have a key handled as soon as a worker is free; at once even if it backs off from a failure."""
@@ -115,6 +116,13 @@ class WorkQueue(Generic[K]):
         return self._clock() - min(self._waiting.values(), default=self._clock())
 
     @property
+    def stalled_for(self) -> float:
+        """Seconds for which keys have waited while no handler came to an end: no progress; 0 when nothing waits."""
+        if not self._waiting:
+            return 0.0
+        return self._clock() - max(self._finished, min(self._waiting.values()))
+
+    @property
     def in_flight(self) -> Mapping[K, float]:
         """Keys that are being handled, and for how many seconds already."""
         now = self._clock()
@@ -146,6 +154,7 @@ class WorkQueue(Generic[K]):
                     self.add_after(key, delay)
             finally:
                 self._workers[me] = False
+                self._finished = self._clock()
                 del self._running[key]
                 if key in self._waiting:
                     self._ready.put_nowait(key)

@@ -16,6 +16,7 @@ from airfield.environment.secrets import (
     FIELDS,
     Key,
     SecretFact,
+    check_names,
     check_port,
     check_secrets,
     fingerprint,
@@ -45,35 +46,49 @@ def known(*keys: Key) -> list[KeyStatus]:
 
 
 @pytest.mark.parametrize(
-    ("database", "there", "before", "accept", "missing"),
+    ("database", "there", "before", "accepted", "missing"),
     [
-        ({"embedded": {}}, [], [], False, [*Key]),
-        ({"embedded": {}}, [*Key], [*Key], False, []),
-        ({"embedded": {}}, [Key.FERNET], [], False, [Key.API, Key.JWT, Key.ADMIN, Key.DATABASE]),
-        (EXTERNAL, [], [], False, [Key.FERNET, Key.API, Key.JWT, Key.ADMIN]),
+        ({"embedded": {}}, [], [], "", [*Key]),
+        ({"embedded": {}}, [*Key], [*Key], "", []),
+        ({"embedded": {}}, [Key.FERNET], [], "", [Key.API, Key.JWT, Key.ADMIN, Key.DATABASE]),
+        (EXTERNAL, [], [], "", [Key.FERNET, Key.API, Key.JWT, Key.ADMIN]),
         # Everything but the Fernet key can be made anew.
-        ({"embedded": {}}, [Key.FERNET], [*Key], False, [Key.API, Key.JWT, Key.ADMIN, Key.DATABASE]),
-        ({"embedded": {}}, [], [*Key], True, [*Key]),
-        ({"embedded": {}}, [], [Key.API], False, [*Key]),
+        ({"embedded": {}}, [Key.FERNET], [*Key], "", [Key.API, Key.JWT, Key.ADMIN, Key.DATABASE]),
+        ({"embedded": {}}, [], [*Key], "0" * 16, [*Key]),
+        ({"embedded": {}}, [], [Key.API], "", [*Key]),
     ],
 )
 def test_missing_keys(
-    database: dict[str, object], there: list[Key], before: list[Key], accept: bool, missing: list[Key]
+    database: dict[str, object], there: list[Key], before: list[Key], accepted: str, missing: list[Key]
 ) -> None:
     facts = generated(*set(Key) - set(there))
-    assert missing_keys(effective(environment(database=database)), facts, known(*before), accept_loss=accept) == tuple(
+    assert missing_keys(effective(environment(database=database)), facts, known(*before), accepted=accepted) == tuple(
         missing
     )
 
 
+def test_accepting_the_loss_of_one_key_is_not_accepting_the_next() -> None:
+    assert isinstance(missing_keys(effective(), generated(Key.FERNET), known(*Key), accepted="1" * 16), Stall)
+
+
+@pytest.mark.parametrize("name", ["demo-fernet", "demo-database", "demo-git-main"])
+def test_a_users_secret_must_not_have_the_name_of_one_of_ours(name: str) -> None:
+    bundle = git_bundle("main", credentialsSecret={"name": name})
+    found = check_names(effective(environment(dags={"bundles": [bundle]})))
+    assert isinstance(found, Stall)
+    assert found.reason is Reason.SECRET_INVALID
+    for words in ("dags.bundles[main].git.credentialsSecret", repr(name), "give yours another name"):
+        assert words in found.message
+
+
 def test_a_lost_fernet_key_is_never_replaced_by_itself() -> None:
-    found = missing_keys(effective(), generated(Key.FERNET), known(*Key), accept_loss=False)
+    found = missing_keys(effective(), generated(Key.FERNET), known(*Key), accepted="")
     assert isinstance(found, Stall)
     assert found.reason is Reason.KEY_LOST
     for words in (
         "'demo-fernet'",
         "Restore it from a backup",
-        "kubectl annotate afenv demo airfield.dev/accept-key-loss",
+        "kubectl annotate afenv demo airfield.dev/accept-key-loss=0000000000000000",
     ):
         assert words in found.message
 

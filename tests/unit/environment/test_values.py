@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from airfield.api.environment import EnvVar
 from airfield.environment.resolve import Effective
-from airfield.environment.secrets import Key
+from airfield.environment.secrets import Key, connection_secret
 from airfield.environment.values import (
     LARGEST,
     Endpoint,
     ValuesError,
-    connection_secret,
     context,
     database_endpoint,
     render_values,

@@ -178,7 +178,7 @@ async def test_nobody_listens() -> None:
             "spec.x",
             {"invalid"},
         ),
-        (status(500, "InternalError"), "HTTP 500", {"transient"}),
+        (status(500, "InternalError"), "HTTP 500", set()),
         (status(503, "ServiceUnavailable"), "HTTP 503", {"transient"}),
         (raw(502, "<html>bad gateway</html>"), "bad gateway", {"transient"}),
         (raw(504, ""), "no message", {"transient"}),

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airfield.api import meta
+from airfield.api.environment import KeyStatus
 from airfield.api.environment_class import DatabaseServer
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
-from airfield.environment.rollout import components, is_job, migration, phase_of
+from airfield.environment.rollout import components, is_job, made_by, migration, phase_of
 from airfield.environment.secrets import Key
 from airfield.environment.values import database_endpoint, revision
 from airfield.kube.inventory import Child
@@ -25,7 +25,7 @@ from airfield.postgres.server import Server
 
 log = logging.getLogger(__name__)
 
-_REASONS = {
+REASONS = {
     "Unreachable": Reason.DATABASE_UNREACHABLE,
     "Refused": Reason.DATABASE_REFUSED,
     "Denied": Reason.DATABASE_REFUSED,
@@ -36,19 +36,26 @@ _REASONS = {
 
 async def ensure_database(run: Run) -> Outcome:
     """Bring the database to the point where components may start."""
-    wanted = revision(run.effective)
-    run.schema_revision = run.previous.database.schema_revision if run.previous.database else None
-    provisioned = run.schema_revision == wanted and Key.DATABASE.value in {key.name for key in run.previous.keys}
-    unchanged = provisioned and _fingerprint(run) == _known_fingerprint(run) and _moved(run) is None
-    if run.effective.database_mode != "embedded" and not unchanged:
-        try:
-            outcome = await (_on_server(run) if run.effective.server is not None else _external(run))
-        except DatabaseError as error:
-            # A refusal is somebody's to mend, and silence may be; looking again costs one connection.
-            kind = Wait if error.reason == "Unreachable" else Stall
-            return kind(_REASONS[error.reason], error.message, after=10)
+    try:
+        return await _ensure(run, revision(run.effective))
+    except DatabaseError as error:
+        # A refusal is somebody's to mend, and silence may be; looking again costs one connection.
+        kind = Wait if error.reason == "Unreachable" else Stall
+        return kind(REASONS[error.reason], error.message, after=10)
+
+
+async def _ensure(run: Run, wanted: str) -> Outcome:
+    if run.effective.database_mode != "external" and (moved := _moved(run)) is not None:
+        return moved
+    secret = Key.DATABASE.secret(run.effective.name)
+    proven = KeyStatus(name=Key.DATABASE.value, secret=secret, fingerprint=run.facts[secret].fingerprint)
+    if run.effective.database_mode != "embedded" and not (
+        run.schema_revision == wanted and proven in run.previous.keys and _well_until_now(run)
+    ):
+        outcome = await (_on_server(run) if run.effective.server is not None else _external(run))
         if not isinstance(outcome, Done):
             return outcome
+    run.keys[Key.DATABASE.value] = proven
     stall = await run.apply(m for m in run.manifests if phase_of(m) == "database")
     stall = stall or await run.apply(m for m in run.manifests if phase_of(m) == "schema" and not is_job(m))
     if stall is not None:
@@ -56,13 +63,9 @@ async def ensure_database(run: Run) -> Outcome:
     return await _migrate(run, wanted)
 
 
-def _fingerprint(run: Run) -> str:
-    fact = run.facts.get(Key.DATABASE.secret(run.effective.name))
-    return fact.fingerprint if fact else ""
-
-
-def _known_fingerprint(run: Run) -> str:
-    return next((key.fingerprint for key in run.previous.keys if key.name == Key.DATABASE.value), "")
+def _well_until_now(run: Run) -> bool:
+    """Whether nothing speaks against the database: of a sick environment it is looked at again."""
+    return all(c.status == "True" for c in run.previous.conditions if c.type in {"DatabaseReady", "Healthy"})
 
 
 def address(run: Run) -> Address:
@@ -114,9 +117,6 @@ async def _on_server(run: Run) -> Outcome:
     server = await connect_admin(run.doors, run.effective.server)
     if isinstance(server, Wait):
         return server
-    moved = _moved(run)
-    if moved is not None:
-        return moved
     names = run.effective.namespace, run.effective.name
     database, role, wanted = database_name(*names), role_name(*names), revision(run.effective)
     mark = Mark(environment="/".join(names), cluster=run.doors.cluster, schema="")
@@ -126,6 +126,12 @@ async def _on_server(run: Run) -> Outcome:
         if not (left_behind and facts.mark and facts.mark.cluster in run.effective.server.former_clusters):
             return _not_ours(database, run.effective.server.name, facts.mark)
         await server.adopt(database, mark)
+    if not facts.exists and run.schema_revision is not None:
+        return Stall(
+            Reason.DATABASE_CHANGED,
+            f"database {database!r} of this environment is gone from server {run.effective.server.name!r}: restore it"
+            " from a backup; to begin with an empty one, delete this environment and create it again",
+        )
     password = run.contents[Key.DATABASE.secret(run.effective.name)]["password"]
     await server.ensure_role(role, password)
     if not facts.exists:
@@ -145,13 +151,12 @@ async def _on_server(run: Run) -> Outcome:
         if error.reason != "Refused":
             raise
         await server.ensure_role(role, password, reset=True)
+        await schema_heads(address(run))
     return Done()
 
 
 def _moved(run: Run) -> Stall | None:
-    """A stall when the class's server answers elsewhere than the Secret says that the data is."""
-    if run.effective.server is None:
-        return None
+    """A stall when the database is to be elsewhere than the Secret says that the data is."""
     name = Key.DATABASE.secret(run.effective.name)
     content, endpoint = run.contents[name], database_endpoint(run.effective)
     if (content["host"], content["port"]) == (endpoint.host, str(endpoint.port)):
@@ -191,14 +196,17 @@ async def _external(run: Run) -> Outcome:
 
 
 async def _migrate(run: Run, wanted: str) -> Outcome:
+    jobs = [manifest for manifest in run.manifests if is_job(manifest)]
+    if await _stop_others(run, {Ref.of(manifest) for manifest in jobs}):
+        run.schema_revision = None  # it may have got anywhere
+        return Wait(Reason.MIGRATING, "stopping the migration to another image's schema", after=2)
     if run.schema_revision == wanted:
         return Done()
-    jobs = [manifest for manifest in run.manifests if is_job(manifest)]
     stall = await run.apply(jobs)
     if stall is not None:
         return stall
     job = next((child for manifest in jobs if (child := run.children.get(Ref.of(manifest)))), None)
-    pods = [pod for pod in components(run.children, "Pod") if pod.labels.get(meta.LABEL_COMPONENT) == "migration"]
+    pods = [pod for pod in components(run.children, "Pod") if job is not None and made_by(pod, job)]
     failed_for = await _failed_for(run, job) if job is not None and job.state.failed else None
     retry = run.doors.settings.migration_retry_seconds
     if job is not None and failed_for is not None and failed_for >= retry:
@@ -209,6 +217,18 @@ async def _migrate(run: Run, wanted: str) -> Outcome:
         run.schema_revision = wanted
         await _mark_schema(run, wanted)
     return outcome
+
+
+async def _stop_others(run: Run, wanted: set[Ref]) -> bool:
+    """End migrations that run for an image that is no longer wanted: two must not work on one schema."""
+    others = [
+        job
+        for job in components(run.children, "Job")
+        if job.ref not in wanted and not (job.state.complete or job.state.failed)
+    ]
+    for job in others:
+        await run.doors.kube.delete(job.ref, uid=job.uid, propagation="Foreground")
+    return bool(others)
 
 
 async def _failed_for(run: Run, job: Child) -> float | None:

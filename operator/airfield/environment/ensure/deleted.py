@@ -90,28 +90,40 @@ async def _delete(farewell: Farewell, children: list[Child]) -> None:
 async def _drop_database(farewell: Farewell) -> Outcome:
     """Drop role and database on a server; an embedded database goes with its volume, an external one is not ours."""
     server = _server(farewell)
-    if server is None:
-        return Done()
+    if not isinstance(server, DatabaseServer):
+        return server
     admin = await connect_admin(farewell.doors, server)
     if not isinstance(admin, Server):
         return admin
     names = farewell.key
     mine = Mark(environment="/".join(names), cluster=farewell.doors.cluster, schema="")
+    facts = await admin.facts(database_name(*names), role_name(*names))
+    if facts.exists and not mine.same_owner(facts.mark):
+        log.info("database %s is not this environment's and stays", database_name(*names))
+        return Done()
     await admin.drop_database(database_name(*names), role_name(*names), only_if=mine.same_owner)
     log.info("dropped database %s", database_name(*names))
     return Done()
 
 
-def _server(farewell: Farewell) -> DatabaseServer | None:
-    """The server that holds the database, as far as status and class still tell."""
+def _server(farewell: Farewell) -> DatabaseServer | Outcome:
+    """The server that holds the database, as far as status and class still tell; Done when none does."""
     status = farewell.environment.status
     database = status.database if status else None
-    if database is None or database.mode != "server":
-        return None
+    chosen = deletion.server(farewell.environment, farewell.blueprint)
+    if database is None:
+        return chosen or Done()
+    if database.mode != "server":
+        return Done()
     servers = farewell.blueprint.spec.database_servers if farewell.blueprint else ()
-    found = next((server for server in servers if server.host == database.host), None)
-    if found is None:
-        log.error(
-            "database %s on %s is left behind: the class no longer names that server", database.name, database.host
-        )
-    return found
+    holders = [server for server in servers if server.host == database.host]
+    if chosen in holders:
+        return chosen
+    if holders:
+        return holders[0]
+    return Wait(
+        Reason.DELETING,
+        f"database {database.name!r} is on {database.host!r}, and the class no longer names that server; put it back so"
+        f" that the database can be dropped, or it is left behind after {deletion.PATIENCE}",
+        after=10,
+    )

@@ -9,7 +9,7 @@ from airfield.airflow.admin import ensure_admin
 from airfield.airflow.bundles import bundle_facts
 from airfield.api import meta
 from airfield.api.environment import KeyStatus
-from airfield.environment.ensure.database import address
+from airfield.environment.ensure.database import REASONS, address
 from airfield.environment.ensure.run import Run
 from airfield.environment.health import (
     CLONE_AGAIN,
@@ -47,7 +47,7 @@ async def ensure_healthy(run: Run) -> Outcome:
         await _administrator(run)  # early: the password is set while the components start
     except DatabaseError as error:
         # An embedded database that does not start explains more than its silence does.
-        return outcome if not isinstance(outcome, Done) else Wait(Reason.DATABASE_UNREACHABLE, error.message, after=5)
+        return outcome if not isinstance(outcome, Done) else Wait(REASONS[error.reason], error.message, after=5)
     if not isinstance(outcome, Done):
         return outcome
     try:
@@ -60,7 +60,7 @@ async def ensure_healthy(run: Run) -> Outcome:
             return Wait(Reason.STARTING, "waiting for Airflow to make its roles", FAST)
         return await _bundles(run)
     except DatabaseError as error:
-        return Wait(Reason.DATABASE_UNREACHABLE, error.message, after=5)
+        return Wait(REASONS[error.reason], error.message, after=5)
 
 
 async def _administrator(run: Run) -> None:
@@ -104,7 +104,8 @@ async def _clone_again(run: Run) -> None:
         if live is None or "deletionTimestamp" in live["metadata"]:
             continue
         age = run.doors.clock() - datetime.fromisoformat(live["metadata"]["creationTimestamp"])
-        if age > CLONE_AGAIN:
+        # Ever more rarely: a mistyped ref must not keep the other bundles from being parsed.
+        if age > max(CLONE_AGAIN, run.unready_for() / 2):
             log.info("replacing %s, which looks for a ref in a stale clone", pod.ref)
             await run.doors.kube.delete(pod.ref, uid=pod.uid)
 

@@ -20,14 +20,18 @@ from airfield.environment.secrets import (
     FIELDS,
     Key,
     SecretFact,
+    check_lengths,
+    check_names,
     check_port,
     check_secrets,
     check_sslmode,
+    connection_secret,
     fingerprint,
+    generated_keys,
     missing_keys,
     references,
 )
-from airfield.environment.values import connection_secret, database_endpoint
+from airfield.environment.values import database_endpoint
 from airfield.kube.kinds import Ref
 from airfield.postgres.names import database_name, role_name
 from airfield.runtime.logs import redact
@@ -43,16 +47,18 @@ DATABASE = "airflow"
 async def ensure_keys(run: Run) -> Outcome:
     """Create what is missing, derive what is made of others, and check the rest."""
     await _observe(run)
-    accept_loss = run.environment.metadata.annotations.get(meta.ANNOTATION_ACCEPT_KEY_LOSS) == "true"
-    missing = missing_keys(run.effective, run.facts, run.previous.keys, accept_loss=accept_loss)
+    accepted = run.environment.metadata.annotations.get(meta.ANNOTATION_ACCEPT_KEY_LOSS, "")
+    missing = missing_keys(run.effective, run.facts, run.previous.keys, accepted=accepted)
     if isinstance(missing, Stall):
         return missing
-    await asyncio.gather(*(_create(run, key) for key in missing))
-    await _adopt(run)
-    outcome = check_secrets(run.effective, run.facts)
+    outcome = check_names(run.effective)
+    if isinstance(outcome, Done):
+        await asyncio.gather(*(_create(run, key) for key in missing))
+        outcome = check_secrets(run.effective, run.facts)
     run.keys = _key_statuses(run)
     if not isinstance(outcome, Done):
         return outcome
+    await _adopt(run)
     stall = await _derive(run)
     return stall or outcome
 
@@ -81,7 +87,7 @@ def _learn(run: Run, secret: Mapping[str, Any]) -> None:
     redact(_confidential(content))
     run.contents[name] = content
     key = next((key for key in Key if key.secret(run.effective.name) == name), None)
-    if key is not None:
+    if key is not None and key in generated_keys(run.effective):
         problem = problem or _problem(key, content)
     run.facts[name] = SecretFact(name, fingerprint(data), frozenset(content), problem)
 
@@ -128,7 +134,7 @@ async def _create(run: Run, key: Key) -> None:
 
 async def _adopt(run: Run) -> None:
     """Label generated Secrets that somebody else made, so that their deletion or change is seen."""
-    for key in Key:
+    for key in generated_keys(run.effective):
         ref = _secret(run, key.secret(run.effective.name))
         if ref.name in run.facts and ref not in run.children:
             labels = run.metadata(ref.name, owned=False)["labels"]
@@ -187,7 +193,7 @@ async def _derive(run: Run) -> Stall | None:
     if database is not None and database.external is not None and database.external.secret.name in run.contents:
         given = run.contents[database.external.secret.name]
         port, sslmode = given.get("port", "5432"), given.get("sslmode", "prefer")
-        if (problem := check_port(port) or check_sslmode(sslmode)) is not None:
+        if (problem := check_port(port) or check_sslmode(sslmode) or check_lengths(given)) is not None:
             said = f"database.external.secret: Secret {database.external.secret.name!r}: {problem}; correct it"
             return Stall(Reason.SECRET_INVALID, said, after=15)
         wanted = {field: given[field] for field in ("host", "database", "username", "password")}
@@ -226,10 +232,10 @@ def git_connection(bundle: DagBundle, credentials: Mapping[str, str]) -> dict[st
 
 
 def _key_statuses(run: Run) -> dict[str, KeyStatus]:
-    """The Secrets that exist now. The administrator's counts only once its password is in Airflow's database."""
+    """The Secrets that exist now. Two count only when their passwords hold elsewhere too, which other phases see to."""
     known = {key.name: key for key in run.previous.keys}
     for key in Key:
         fact = run.facts.get(key.secret(run.effective.name))
-        if fact is not None and key is not Key.ADMIN:
+        if fact is not None and key not in {Key.ADMIN, Key.DATABASE}:
             known[key.value] = KeyStatus(name=key.value, secret=fact.name, fingerprint=fact.fingerprint)
     return known

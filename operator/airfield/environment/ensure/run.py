@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
 
 from airfield.api import meta
+from airfield.api.conditions import ConditionType
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, KeyStatus
 from airfield.environment.admit import Manifest
 from airfield.environment.outcome import Stall
@@ -59,6 +60,10 @@ class Run:
     derived: list[Manifest] = field(default_factory=list, repr=False)
     manifests: list[Manifest] = field(default_factory=list)
     schema_revision: str | None = None
+    """The revision that the database's schema is known to be at."""
+
+    def __post_init__(self) -> None:
+        self.schema_revision = self.previous.database.schema_revision if self.previous.database else None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -76,6 +81,13 @@ class Run:
     @property
     def children(self) -> Mapping[Ref, Child]:
         return self.doors.inventory.children(self.key)
+
+    def unready_for(self) -> timedelta:
+        """How long the environment has not been Ready; 0 when it is."""
+        ready = next((c for c in self.previous.conditions if c.type == ConditionType.READY), None)
+        if ready is None or ready.status == "True":
+            return timedelta(0)
+        return self.doors.clock() - datetime.fromisoformat(ready.last_transition_time)
 
     async def apply(self, manifests: Iterable[Manifest]) -> Stall | None:
         """Apply what is missing, wanted differently or touched by others; a stall tells what the API server refused."""
@@ -99,13 +111,9 @@ class Run:
         ref = Ref.of(manifest)
         kube, inventory = self.doors.kube, self.doors.inventory
         known = ref in self.children
-        try:
-            live = await kube.apply(manifest, force=known)
-        except ApiError as error:
-            if known or not error.conflict:
-                raise
+        if not known:
             await self._refuse_foreign(ref)
-            live = await kube.apply(manifest)
+        live = await kube.apply(manifest)
         news = inventory.applied(self.key, ref) is not None or not known
         inventory.record_applied(self.key, live, digest(manifest))
         log.log(logging.INFO if news else logging.DEBUG, "applied %s", ref)

@@ -5,6 +5,7 @@ import logging
 from airfield.api import meta
 from airfield.environment.admit import NotAdmitted
 from airfield.environment.ensure.run import Run
+from airfield.environment.health import judge_workloads
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.reasons import Reason
 from airfield.environment.render import render
@@ -55,12 +56,14 @@ async def ensure_applied(run: Run) -> Outcome:
     stall = stall or await run.apply(m for m in rest if m["kind"] in _PODS)
     if stall is not None:
         return stall
-    await _prune(run)
+    desired = {Ref.of(manifest) for manifest in (*run.manifests, *run.derived)}
+    wanted = {ref: child for ref, child in run.children.items() if ref in desired or ref.kind == "Pod"}
+    if isinstance(judge_workloads(wanted), Done):  # until the new serves, the old may still need what it had
+        await _prune(run, desired)
     return Done(f"{len(run.manifests)} objects")
 
 
-async def _prune(run: Run) -> None:
-    desired = {Ref.of(manifest) for manifest in (*run.manifests, *run.derived)}
+async def _prune(run: Run, desired: set[Ref]) -> None:
     for child in prunable(run.children, desired):
         live = await run.doors.kube.get(child.ref)
         owners = live["metadata"].get("ownerReferences", []) if live else []
