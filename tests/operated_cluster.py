@@ -29,6 +29,7 @@ from airfield.postgres.server import Server
 from airfield.watches import CHILD_KINDS
 from airflow_stub import AirflowStub, airflow_stub
 from clusters import PREFIX, kubectl
+from demo.platform import Platform
 from invariants import check_invariants
 from localcluster import Cluster, Options, tool
 from operator_process import Operator
@@ -158,7 +159,7 @@ def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
 
 def _install(cluster: Cluster, postgres: PostgresServer) -> None:
     kubectl(cluster, "apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-    kubectl(cluster, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    Platform(cluster).await_crds()
     kubectl(cluster, "create", "namespace", SYSTEM)
     admin = (f"--from-literal=username={postgres.admin.user}", f"--from-literal=password={postgres.admin.password}")
     kubectl(cluster, "create", "secret", "generic", "postgres", f"--namespace={SYSTEM}", *admin)

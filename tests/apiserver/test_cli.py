@@ -29,6 +29,7 @@ from airfield.kube import credentials
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
 from clusters import kubectl
+from demo.platform import Platform
 from localcluster import Cluster, tool
 
 pytestmark = pytest.mark.apiserver
@@ -138,9 +139,7 @@ KNOWN = {
 @pytest.fixture
 async def site(control_plane: Cluster) -> AsyncIterator[Site]:
     kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
-    names = [f"{kind}s.airfield.dev" for kind in ("airflowenvironment", "airflowtenant")]
-    names.append("airflowenvironmentclasses.airfield.dev")
-    kubectl(control_plane, "wait", "--for=condition=Established", "crd", *names)
+    Platform(control_plane).await_crds()
     async with KubeClient(credentials.from_kubeconfig(path=str(control_plane.kubeconfig))) as kube:
         site = Site(kube, control_plane.kubeconfig)
         made = [site.part(name) for name in ("namespace", "class", "tenant", "environment")]

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "latest",
 }
+
+CRD_SECONDS = 60
 
 Object = dict[str, Any]
 
@@ -53,10 +56,18 @@ class Platform:
         """Make a namespace that enforces the restricted Pod Security Standard."""
         self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}])
 
+    def await_crds(self) -> None:
+        """Return when the API server serves our resources. `kubectl wait` fails on CRDs that have no conditions yet."""
+        deadline = time.monotonic() + CRD_SECONDS
+        while not all(map(_established, self.get("-f", str(REPOSITORY / "crds"))["items"])):
+            if time.monotonic() > deadline:
+                raise PlatformError(f"the CRDs are not established after {CRD_SECONDS} s")
+            time.sleep(0.1)
+
     def install_operator(self, *settings: str) -> None:
         """CRDs and operator; `settings` are helm's `--set` pairs. Returns when the operator is ready."""
         self.apply(REPOSITORY / "crds")
-        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(REPOSITORY / "crds"))
+        self.await_crds()
         self.namespace(SYSTEM)
         chart = [str(tool("helm")), "template", "airfield", str(REPOSITORY / "charts" / "airfield"), "-n", SYSTEM]
         objects = self._run([*chart, *(f"--set={pair}" for pair in settings)])
@@ -90,6 +101,11 @@ class Platform:
         if done.returncode != 0:
             raise PlatformError(f"{Path(command[0]).name} {' '.join(command[1:4])}: {done.stderr.strip()}")
         return done.stdout
+
+
+def _established(crd: Object) -> bool:
+    conditions = crd.get("status", {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def _config_map(namespace: str, name: str, files: Iterable[Path]) -> Object:

@@ -44,11 +44,17 @@ def server(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass |
 
 
 def workloads(children: Mapping[Ref, Child]) -> list[Child]:
-    """What goes in any case: everything but data and pods, which go with what runs them. Nothing runs task pods."""
+    """What goes in any case: everything but data and pods, which go with what runs them. Nothing runs task pods.
+
+    An embedded database stays until Airflow's pods have ended, since they need it to end in good order.
+    """
+    needed = {pod.labels.get(meta.LABEL_COMPONENT) for pod in pods(children)} - {"database"}
     return [
         child
         for _, child in sorted(children.items())
-        if not child.deleting and (_task(child) or (_ours(child) and not _data(child)))
+        if not child.deleting
+        and (_task(child) or (_ours(child) and not _data(child)))
+        and not (needed and child.labels.get(meta.LABEL_PHASE) == "database")
     ]
 
 
