@@ -120,7 +120,7 @@ def test_phases_depend_on_earlier_ones_only(values: Json) -> None:
 @pytest.mark.parametrize("values", MATRIX[:9], ids=lambda values: json.dumps(values)[:60])
 def test_task_pods_see_no_secret_but_the_bundles(values: Json) -> None:
     worker = pod(render(values), "worker")
-    private = {("git-login", "connection")} if PRIVATE in values["bundles"] else set()
+    private = {("git-login", "connection"), ("git-login", "known_hosts")} if PRIVATE in values["bundles"] else set()
     assert secrets_of(worker) == private
     assert worker["spec"]["automountServiceAccountToken"] is False
 
@@ -128,11 +128,11 @@ def test_task_pods_see_no_secret_but_the_bundles(values: Json) -> None:
 def test_each_component_sees_only_its_secrets() -> None:
     objects = render({"executor": "LocalExecutor", "bundles": [PRIVATE]})
     database, fernet, jwt = ("demo-database", "uri"), ("demo-fernet", "fernet-key"), ("demo-jwt", "*")
-    bundle = ("git-login", "connection")
+    bundle, hosts = ("git-login", "connection"), ("git-login", "known_hosts")
     assert {component: secrets_of(template) for component, template in pods(objects)} == {
         "api-server": {database, fernet, jwt, ("demo-api", "secret-key")},
-        "scheduler": {database, fernet, jwt, bundle},
-        "dag-processor": {database, fernet, bundle},
+        "scheduler": {database, fernet, jwt, bundle, hosts},
+        "dag-processor": {database, fernet, bundle, hosts},
         "triggerer": {database, fernet},
         "migration": {database},
         "database": {("demo-database", key) for key in ("username", "database", "password")},

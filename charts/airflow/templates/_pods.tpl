@@ -99,6 +99,13 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- if has "template" $reads }}
 - {name: pod-template, mountPath: /etc/airfield/pod-template, readOnly: true}
 {{- end }}
+{{- if has "bundles" $reads }}
+{{- range .root.Values.bundles }}
+{{- if dig "git" "connectionSecret" "" . }}
+- {name: git-{{ .name }}, mountPath: /etc/airfield/git/{{ .name }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "airflow.volumes" -}}
@@ -117,6 +124,15 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- end }}
 {{- if has "template" $reads }}
 - {name: pod-template, configMap: {name: {{ $name }}-pod-template}}
+{{- end }}
+{{- if has "bundles" $reads }}
+{{- range .root.Values.bundles }}
+{{- $bundle := .name }}
+{{- with dig "git" "connectionSecret" "" . }}
+# The server's keys, where the Secret has them; ssh reads them from a file.
+- {name: git-{{ $bundle }}, secret: {secretName: {{ . | quote }}, optional: true, items: [{key: known_hosts, path: known_hosts}]}}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 

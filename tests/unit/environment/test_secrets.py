@@ -191,7 +191,14 @@ BASE = {"conn_type": "git", "host": "https://git.example.com/dags.git"}
         ({"ssh-privatekey": "KEY\n"}, {**BASE, "extra": {"private_key": "KEY\n"}}),
         (
             {"ssh-privatekey": "KEY\n", "known_hosts": "host ssh-ed25519 A", "password": "unused"},
-            {**BASE, "extra": {"private_key": "KEY\n", "known_hosts": "host ssh-ed25519 A"}},
+            {
+                **BASE,
+                "extra": {
+                    "private_key": "KEY\n",
+                    "strict_host_key_checking": "yes",
+                    "known_hosts_file": "/etc/airfield/git/main/known_hosts",
+                },
+            },
         ),
     ],
 )

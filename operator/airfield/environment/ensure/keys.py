@@ -187,7 +187,9 @@ async def _derive(run: Run) -> Stall | None:
         credentials = bundle.git.credentials_secret if bundle.git else None
         if credentials is not None and credentials.name in run.contents:
             name = connection_secret(run.effective.name, bundle.name)
-            content = {"connection": json.dumps(git_connection(bundle, run.contents[credentials.name]))}
+            given = run.contents[credentials.name]
+            content = {"connection": json.dumps(git_connection(bundle, given))}
+            content |= {"known_hosts": given["known_hosts"]} if "known_hosts" in given else {}
             run.derived.append(_derived(run, name, content))
     database = run.effective.settings.database
     if database is not None and database.external is not None and database.external.secret.name in run.contents:
@@ -226,7 +228,10 @@ def git_connection(bundle: DagBundle, credentials: Mapping[str, str]) -> dict[st
     if "ssh-privatekey" in credentials:
         extra = {"private_key": credentials["ssh-privatekey"]}
         if "known_hosts" in credentials:
-            extra["known_hosts"] = credentials["known_hosts"]
+            extra |= {
+                "strict_host_key_checking": "yes",
+                "known_hosts_file": f"/etc/airfield/git/{bundle.name}/known_hosts",
+            }
         return {**connection, "extra": extra}
     return {**connection, "login": credentials.get("username", "git"), "password": credentials["password"]}
 
