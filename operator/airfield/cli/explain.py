@@ -9,7 +9,8 @@ import click
 
 from airfield.cli.output import Failure, Table, to_json
 from airfield.cli.sources import Source, find
-from airfield.environment.resolve import Effective, Problem, Unresolved
+from airfield.environment.checks import Problem
+from airfield.environment.resolve import Effective, Unresolved
 
 
 @dataclass(frozen=True, slots=True)

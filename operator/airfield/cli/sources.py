@@ -14,8 +14,9 @@ from airfield.api.environment import AirflowEnvironment
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
 from airfield.cli.output import Failure
+from airfield.environment.checks import Problem
 from airfield.environment.reasons import Reason
-from airfield.environment.resolve import Effective, Problem, Unresolved, resolve, validation_messages
+from airfield.environment.resolve import Effective, Unresolved, resolve, validation_messages
 from airfield.helm.manifests import documents
 from airfield.kube.resources import Key, Resources
 

@@ -14,8 +14,9 @@ from airfield.api.environment import (
 )
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
+from airfield.environment.checks import Problem
 from airfield.environment.reasons import Reason
-from airfield.environment.resolve import POSTGRES_IMAGE, Problem, Unresolved, resolve, validation_messages
+from airfield.environment.resolve import POSTGRES_IMAGE, Unresolved, resolve, validation_messages
 from builders import CATALOG, SERVER, Json, blueprint, effective, environment, git_bundle, tenant
 
 
