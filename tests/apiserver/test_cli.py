@@ -12,6 +12,7 @@ import uuid
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,13 @@ class Site:
     async def start(self, *arguments: str) -> AsyncIterator[Process]:
         """The command, running."""
         process = await asyncio.create_subprocess_exec(
-            BIN / "airfield", *arguments, stdout=PIPE, stderr=PIPE, env=self.environment
+            BIN / "airfield",
+            *arguments,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=self.environment,
+            # A shell that runs the tests in the background has them, and so their children, ignore Ctrl-C.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         try:
             async with asyncio.timeout(60):
