@@ -9,7 +9,6 @@ import pytest
 from airfield.kube import kinds
 from airfield.kube.kinds import Kind, Ref
 from operated_cluster import Team, eventually
-from operator_process import Operator
 
 pytestmark = pytest.mark.apiserver
 
@@ -124,7 +123,7 @@ async def test_idle_means_no_writes(team: Team) -> None:
             assert operator.requests()["list"] >= lists
             return True
 
-        await _until_quiet(operator)
+        await _until_quiet(team)
         before = await team.settled_versions()
         polls, lists, writes = airflow.asked.count(me), operator.requests()["list"], operator.writes()
         # A relist takes 16 requests.
@@ -136,18 +135,21 @@ async def test_idle_means_no_writes(team: Team) -> None:
         operator.start()
 
 
-async def _until_quiet(operator: Operator) -> None:
-    """Wait until the operator has sent no write for two seconds: it has seen everything, and deleted old namespaces."""
+async def _until_quiet(team: Team) -> None:
+    """Wait until the operator has cleaned up after earlier tests, and has sent no write for two seconds."""
     clock = asyncio.get_running_loop().time
     last, since = -1, clock()
 
     async def quiet() -> bool:
         nonlocal last, since
-        if (now := operator.writes()) != last:
+        namespaces = await team.kube.list(kinds.NAMESPACE)
+        going = [obj["metadata"]["name"] for obj in namespaces if obj["metadata"].get("deletionTimestamp")]
+        if (now := team.site.operator.writes()) != last or going:
             last, since = now, clock()
+        assert not going, f"namespaces are still being deleted: {going}"
         return clock() - since > 2.0
 
-    await eventually(quiet)
+    await eventually(quiet, 90)
 
 
 async def test_a_killed_operator_changes_nothing_when_it_is_back(team: Team) -> None:
