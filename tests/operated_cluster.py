@@ -169,7 +169,9 @@ def _install(cluster: Cluster, postgres: PostgresServer) -> None:
 async def _fill_template(postgres: PostgresServer) -> None:
     """What a migration Job would do if containers ran: Airflow's schema in the template of the one image in use."""
     server, revision = Server(postgres.admin), schema_revision(VERSION, IMAGE)
-    with login(await server.begin_template(revision, "template-of-the-tests")) as connection:
+    address = await server.begin_template(revision, "template-of-the-tests")
+    assert address is not None
+    with login(address) as connection:
         connection.execute(SCHEMA)
     await server.finish_template(revision)
 

@@ -13,8 +13,10 @@ import pytest
 
 from airfield.kube import credentials
 from airfield.kube.client import KubeClient
-from airfield.kube.inventory import Inventory, digest, owned_digest, state_of
+from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import Ref
+from airfield.kube.ownership import digest, owned_digest
+from airfield.kube.state import state_of
 from localcluster import tool
 
 if TYPE_CHECKING:

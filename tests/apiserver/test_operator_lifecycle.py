@@ -7,7 +7,7 @@ import pytest
 from airfield.kube import kinds
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
-from operated_cluster import Team, eventually
+from operated_cluster import VERSION, Team, assert_says, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -159,3 +159,25 @@ async def test_kind_of_database_is_for_ever(team: Team) -> None:
         await team.put_environment(database={"embedded": {}})
     assert "make a new environment and move the data" in caught.value.message
     await asyncio.gather(team.until_ready())
+
+
+async def test_a_class_that_changes_its_volumes_leaves_existing_ones(team: Team) -> None:
+    """Kubernetes refuses such changes; an environment that runs must not suffer from the attempt."""
+    await team.put_environment()
+    await team.until_ready()
+    volume = await team.existing(kinds.PERSISTENT_VOLUME_CLAIM, "demo-logs")
+    smaller = {"size": "1Gi", "storageClassName": "slow", "accessMode": "ReadWriteOnce"}
+    await team.put_class(
+        defaults={"version": VERSION, "executor": "LocalExecutor", "logs": {"persistentVolume": smaller}}
+    )
+
+    async def told() -> bool:
+        applied = await team.condition("Applied")
+        assert applied["status"] == "True"
+        assert_says(applied["message"], "volume 'demo-logs' keeps its size 5Gi", "access mode ReadWriteMany")
+        return True
+
+    await eventually(told)
+    await team.until_ready()
+    after = await team.existing(kinds.PERSISTENT_VOLUME_CLAIM, "demo-logs")
+    assert (after["metadata"]["uid"], after["spec"]) == (volume["metadata"]["uid"], volume["spec"])

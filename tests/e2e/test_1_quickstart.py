@@ -108,6 +108,7 @@ def test_a_hung_scheduler_is_noticed(quickstart: Environment) -> None:
         said = eventually(
             "word of the scheduler", lambda: _complaint(quickstart, "scheduler"), said=quickstart.describe
         )
+        assert said.startswith("Unhealthy: ")
         watch.lap(f"stopped scheduler: {said}")
         eventually("unready pod", lambda: not _pod_ready(quickstart))
         watch.lap("its pod is not ready")

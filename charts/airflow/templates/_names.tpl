@@ -16,8 +16,9 @@ app.kubernetes.io/component: {{ .component }}
       "airfield.dev/environment" (include "airflow.environment" .root)
       "app.kubernetes.io/managed-by" "airfield"
       "app.kubernetes.io/name" "airflow"
-      "app.kubernetes.io/instance" .root.Release.Name
-      "app.kubernetes.io/version" .root.Values.airflow.version -}}
+      "app.kubernetes.io/instance" .root.Release.Name -}}
+{{- /* Airflow's version is not the database's: a new one must not restart it. */ -}}
+{{- if ne .component "database" }}{{ $_ := set $own "app.kubernetes.io/version" .root.Values.airflow.version }}{{ end -}}
 {{- with .component }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end -}}
 {{- with .phase }}{{ $_ := set $own "airfield.dev/phase" . }}{{ end -}}
 {{- range $key, $value := merge $own (deepCopy .root.Values.labels) }}

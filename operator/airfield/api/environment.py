@@ -79,8 +79,12 @@ class EnvVar(Model):
 class Volume(Model):
     """A persistent volume that the environment asks for."""
 
-    size: VolumeSize | None = Field(default=None, description="Size of the volume: `5Gi`.")
-    storage_class_name: ObjectName | None = Field(default=None, description="The cluster's default if absent.")
+    size: VolumeSize | None = Field(
+        default=None, description="Size of the volume: `5Gi`. Grows where its storage class allows that; never shrinks."
+    )
+    storage_class_name: ObjectName | None = Field(
+        default=None, description="The cluster's default if absent. An existing volume keeps its own."
+    )
 
 
 class EmbeddedDatabase(Volume):
@@ -212,7 +216,7 @@ class KeyStatus(Model):
     name: Label = Field(description="What the key is for.")
     secret: ObjectName = Field(description="Name of the Secret.")
     fingerprint: Annotated[str, StringConstraints(max_length=64)] = Field(
-        description="First 16 hex digits of a SHA-256 over the Secret's content: tells a change, reveals nothing."
+        description="First 16 hex digits of a keyed hash of the Secret's content: tells a change, reveals nothing."
     )
 
 

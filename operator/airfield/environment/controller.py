@@ -53,7 +53,7 @@ class Controller:
         with bind(environment="/".join(key)):
             body = self._doors.resources.environments.get(key)
             if body is None:
-                self._doors.inventory.drop(key)
+                self._doors.inventory.let_go(key)
                 return None
             try:
                 environment = AirflowEnvironment.model_validate(body)

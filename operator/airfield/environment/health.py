@@ -53,10 +53,16 @@ def judge_workloads(children: Mapping[Ref, Child]) -> Outcome:
             return Wait(Reason.UNSCHEDULABLE, pod_sentence(pod), 15)
     if pods:
         return Stall(Reason.POD_FAILING, "; ".join(sorted({pod_sentence(pod) for pod in pods})), 15)
-    names = ", ".join(
-        f"{child.labels.get(meta.LABEL_COMPONENT, child.ref.name)} ({child.state.message})" for child in behind
+    fallen = [child for child in behind if child.state.served]
+    if fallen:
+        return Wait(Reason.UNHEALTHY, f"has served and does not now: {_names(fallen)}", SLOW)
+    return Wait(Reason.STARTING, f"waiting for {_names(behind)}", SLOW)
+
+
+def _names(children: Sequence[Child]) -> str:
+    return ", ".join(
+        f"{child.labels.get(meta.LABEL_COMPONENT, child.ref.name)} ({child.state.message})" for child in children
     )
-    return Wait(Reason.STARTING, f"waiting for {names}", SLOW)
 
 
 def stale_clone(errors: Mapping[str, str]) -> bool:

@@ -5,6 +5,7 @@ else put there; what decisions see of a Secret is a fingerprint.
 """
 
 import hashlib
+import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,10 +42,14 @@ IRREPLACEABLE: Final = frozenset({Key.FERNET})
 """Without the Fernet key every stored connection and variable is unreadable: a new one is no substitute."""
 
 
-def fingerprint(data: Mapping[str, str]) -> str:
-    """First 16 hex digits of a SHA-256 over the base64 content of a Secret: tells a change, reveals nothing."""
+def fingerprint(data: Mapping[str, str], pepper: str) -> str:
+    """First 16 hex digits of an HMAC-SHA-256 over the base64 content of a Secret: tells a change, reveals nothing.
+
+    `pepper`: the environment's Fernet key, so that nobody can try passwords against a fingerprint in a status or on a
+    pod; "" for the Fernet key itself, which is too long to be tried.
+    """
     text = "\n".join(f"{key}={data[key]}" for key in sorted(data))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hmac.new(pepper.encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

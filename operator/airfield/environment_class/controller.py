@@ -4,10 +4,12 @@ A template is filled by the chart's own migration Job, run in the operator's nam
 else; then it is closed to connections. New environments are cloned from it and need no migration.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
@@ -41,6 +43,7 @@ class Controller:
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def reconcile(self, name: str) -> float | None:
         """One pass. The seconds until the next one."""
@@ -70,7 +73,9 @@ class Controller:
                     problems |= dict.fromkeys(of_server, server.message)
                     continue
                 for template in missing(of_server, await server.templates()):
-                    problem = await self._advance(server, template)
+                    # Another class may want the same template: one pass at a time.
+                    async with self._locks.setdefault(template.job, asyncio.Lock()):
+                        problem = await self._advance(server, template)
                     if problem is not None:
                         problems[template] = problem
             except (DatabaseError, HelmError) as error:
@@ -89,6 +94,8 @@ class Controller:
         if live is None:
             password = keys.password(32)
             address = await server.begin_template(template.revision, password)
+            if address is None:  # another class's pass, or another cluster, has finished it meanwhile
+                return None
             content = connection_content(
                 host=address.host,
                 port=str(address.port),
@@ -102,12 +109,12 @@ class Controller:
             log.info("filling template %s of %s", template.revision, template.entry.image)
             return ""
         state = state_of(live)
+        if state.complete or state.failed:  # before the template is finished: after that nobody looks for them
+            for manifest in (*objects, self._stamped(template, _secret(template))):
+                await self._doors.kube.delete(Ref.of(manifest))
         if state.complete:
             await server.finish_template(template.revision)
             log.info("template %s is ready", template.revision)
-        if state.complete or state.failed:
-            for manifest in (*objects, self._stamped(template, _secret(template))):
-                await self._doors.kube.delete(Ref.of(manifest))
         if state.failed:
             await server.drop_template(template.revision)  # what the Job left half done would only fail again
             where = f"{template.entry.image} on server {template.server.name!r}"

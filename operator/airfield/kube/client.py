@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
+from airfield.api import meta
 from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.kinds import POD, Kind, Ref, kind_named
 from airfield.runtime.documents import as_yaml
@@ -121,7 +122,7 @@ class KubeClient:
         self,
         manifest: Mapping[str, Any],
         *,
-        field_manager: str = "airfield",
+        field_manager: str = meta.FIELD_MANAGER,
         force: bool = True,
         dry_run: bool = False,
     ) -> Object:
@@ -147,7 +148,7 @@ class KubeClient:
         """The new object, or None when one of that name already exists."""
         metadata = manifest["metadata"]
         ref = Ref.of({**manifest, "metadata": {"name": f"{metadata.get('generateName')}*", **metadata}})
-        query = {"fieldManager": "airfield", "fieldValidation": "Strict"}
+        query = {"fieldManager": meta.FIELD_MANAGER, "fieldValidation": "Strict"}
         try:
             return await self._request("create", ref, "POST", _path(replace(ref, name="")), query=query, body=manifest)
         except ApiError as error:
@@ -174,7 +175,7 @@ class KubeClient:
             ref,
             "PATCH",
             _path(ref) + (f"/{subresource}" if subresource else ""),
-            query={"fieldManager": "airfield", "fieldValidation": "Strict"},
+            query={"fieldManager": meta.FIELD_MANAGER, "fieldValidation": "Strict"},
             body=patch,
             content_type=f"application/{form}+json",
         )

@@ -6,21 +6,16 @@ is a server-side apply that changes nothing.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airfield.api import meta
 from airfield.kube.kinds import Ref
+from airfield.kube.ownership import digest, owned_digest
 from airfield.kube.state import ChildState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-__all__ = ["Child", "ChildState", "Inventory", "Key", "digest", "owned_digest", "state_of"]
-
-MANAGER = "airfield"
-ENVIRONMENT_LABEL = "airfield.dev/environment"
 
 TOMBSTONES = 4096
 """Deletions remembered: many more than can happen while the answer to one request is under way."""
@@ -60,24 +55,6 @@ def _older(a: int | None, b: int | None) -> bool:
     return a is not None and b is not None and a < b
 
 
-def digest(document: Any) -> str:
-    """A short digest of a JSON document that does not depend on the order of keys."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def owned_digest(obj: Mapping[str, Any]) -> str:
-    """Digest of the set of fields that the API server says we own by apply; "" when it says nothing of us.
-
-    A foreign write that changes or removes one of our values takes that field out of our set, so the digest changes.
-    Writes to status, to fields that we never set, or of equal values leave it as it is.
-    """
-    for entry in obj["metadata"].get("managedFields") or ():
-        if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            return digest(entry.get("fieldsV1"))
-    return ""
-
-
 def child_of(obj: Mapping[str, Any]) -> Child:
     """Boil a live object down."""
     metadata = obj["metadata"]
@@ -94,7 +71,7 @@ def child_of(obj: Mapping[str, Any]) -> Child:
 def key_of(obj: Mapping[str, Any]) -> Key | None:
     """The environment that an object says it belongs to."""
     metadata = obj["metadata"]
-    name = (metadata.get("labels") or {}).get(ENVIRONMENT_LABEL)
+    name = (metadata.get("labels") or {}).get(meta.LABEL_ENVIRONMENT)
     return (metadata.get("namespace", ""), name) if name else None
 
 
@@ -179,10 +156,8 @@ class Inventory:
         seen = self._seen.get(key, {}).get(ref)
         return seen is None or self.applied(key, ref) != (digest(manifest), seen.child.owned)
 
-    def drop(self, key: Key) -> None:
-        """Forget an environment."""
-        for ref in self._seen.pop(key, {}):
-            del self._home[ref]
+    def let_go(self, key: Key) -> None:
+        """Take in that an environment is gone: what was applied is history, what was orphaned is still seen."""
         self._applied.pop(key, None)
 
     def _remove(self, key: Key, ref: Ref) -> None:
@@ -190,4 +165,5 @@ class Inventory:
         del self._seen[key][ref]
         self._applied.get(key, {}).pop(ref, None)
         if not self._seen[key]:
-            self.drop(key)
+            del self._seen[key]
+            self._applied.pop(key, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airfield.kube.ownership import owned_fields
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -24,6 +26,20 @@ WAITING_PROBLEMS = frozenset(
 
 
 @dataclass(frozen=True)
+class ClaimSpec:
+    """What a PersistentVolumeClaim asks for; "" and () where it leaves that to the cluster and has no answer yet.
+
+    Attributes:
+        named: it was us who named the storage class, and must go on doing so.
+    """
+
+    size: str
+    storage_class: str
+    access_modes: tuple[str, ...]
+    named: bool = False
+
+
+@dataclass(frozen=True)
 class ChildState:
     """The state of one object. Fields that its kind does not have keep their defaults.
 
@@ -36,9 +52,11 @@ class ChildState:
         available: replicas that serve.
         ready_replicas: replicas that pass their readiness check.
         current: the controller has seen the present spec.
+        served: the present template has once been rolled out in full (Deployment).
         complete: a Job's success.
         failed: a Job's failure, for good.
         phase: of a Pod or PersistentVolumeClaim.
+        claim: what a PersistentVolumeClaim asks for.
         terminated: how a Pod's container last ended, when that was a failure.
     """
 
@@ -50,9 +68,11 @@ class ChildState:
     available: int = 0
     ready_replicas: int = 0
     current: bool = True
+    served: bool = False
     complete: bool = False
     failed: bool = False
     phase: str = ""
+    claim: ClaimSpec | None = None
     terminated: str = ""
 
 
@@ -71,6 +91,7 @@ def _workload(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     by_hand = (spec.get("updateStrategy") or {}).get("type") == "OnDelete"
     problem, message = "", ""
     stuck = _condition(status, "Progressing", "False")
+    progress = _condition(status, "Progressing") or {}
     if not current:
         message = "the controller has not seen the latest change yet"
     elif stuck:
@@ -92,6 +113,7 @@ def _workload(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
         available=available,
         ready_replicas=status.get("readyReplicas", 0),
         current=current,
+        served=current and progress.get("reason") == "NewReplicaSetAvailable",
     )
 
 
@@ -145,12 +167,19 @@ def _end(container: Mapping[str, Any]) -> str:
     return ""
 
 
-def _claim(_: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
-    phase = status.get("phase", "")
+def _claim(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
+    spec, phase = obj.get("spec") or {}, status.get("phase", "")
+    claim = ClaimSpec(
+        size=((spec.get("resources") or {}).get("requests") or {}).get("storage", ""),
+        storage_class=spec.get("storageClassName", ""),
+        access_modes=tuple(spec.get("accessModes") or ()),
+        named="f:storageClassName" in (owned_fields(obj) or {}).get("f:spec", {}),
+    )
     if phase == "Bound":
-        return ChildState(ready=True, phase=phase)
+        return ChildState(ready=True, phase=phase, claim=claim)
     problem = "Lost" if phase == "Lost" else ""
-    return ChildState(ready=False, phase=phase, problem=problem, message=f"volume claim is {phase or 'Pending'}")
+    message = f"volume claim is {phase or 'Pending'}"
+    return ChildState(ready=False, phase=phase, problem=problem, message=message, claim=claim)
 
 
 def _condition(status: Mapping[str, Any], kind: str, value: str = "True") -> Mapping[str, Any] | None:

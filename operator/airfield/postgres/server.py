@@ -137,16 +137,16 @@ class Server:
             names = [name for (name,) in await cursor.fetchall()]
         return {digest: name for name in names if (digest := template_digest(name)) is not None}
 
-    async def begin_template(self, digest: str, password: str) -> Address:
+    async def begin_template(self, digest: str, password: str) -> Address | None:
         """Where a migration job fills the template: an unfinished one is continued. Sets the role's password.
 
-        Conflict when the template is finished already.
+        None when the template is finished already.
         """
         final = template_name(digest)
         unfinished = final + UNFINISHED_SUFFIX
         async with self._session(f"beginning template {final}", lock=final) as connection:
             if await _lookup(connection, final) is not None:
-                raise DatabaseError("Conflict", f"template {final} on {self.address} is finished; clone it")
+                return None
             await create_role(connection, final)
             await set_password(connection, final, password)
             if await _lookup(connection, unfinished) is None:

@@ -46,6 +46,11 @@ HINT = "; check the image's name and the pull secrets"
             [BEHIND, component("StatefulSet", "database", message="x")],
             Wait(Reason.STARTING, "waiting for scheduler (0 of 1 replicas available), database (x)", 10),
         ),
+        # Rolled out once and behind now: that is not a start.
+        (
+            [component("Deployment", "scheduler", message="0 of 1", served=True), component("Deployment", "triggerer")],
+            Wait(Reason.UNHEALTHY, "has served and does not now: scheduler (0 of 1)", 10),
+        ),
         ([child(message="x")], Wait(Reason.STARTING, "waiting for demo-scheduler (x)", 10)),
         *(
             ([BEHIND, pod("scheduler", p)], Stall(Reason.IMAGE_PULL_FAILED, f"scheduler: {p}: m{HINT}", 15))

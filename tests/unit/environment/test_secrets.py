@@ -146,8 +146,10 @@ def test_references_are_all_that_the_user_points_to() -> None:
 
 
 def test_a_fingerprint_tells_a_change_but_not_the_order() -> None:
-    assert fingerprint({"a": "1", "b": "2"}) == fingerprint({"b": "2", "a": "1"})
-    assert len({fingerprint(data) for data in ({}, {"a": "1"}, {"a": "2"}, {"b": "1"}, {"a": "1", "b": "2"})}) == 5
+    assert fingerprint({"a": "1", "b": "2"}, "key") == fingerprint({"b": "2", "a": "1"}, "key")
+    different: tuple[dict[str, str], ...] = ({}, {"a": "1"}, {"a": "2"}, {"b": "1"}, {"a": "1", "b": "2"})
+    assert len({fingerprint(data, "key") for data in different}) == 5
+    assert fingerprint({"a": "1"}, "key") != fingerprint({"a": "1"}, "another")
 
 
 @pytest.mark.parametrize(

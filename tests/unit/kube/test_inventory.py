@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from airfield.kube.inventory import Inventory, digest, owned_digest
+from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import Ref
+from airfield.kube.ownership import digest, owned_digest
 
 KEY = ("team-a", "demo")
 Fields = dict[str, Any]
@@ -162,12 +163,19 @@ def test_a_relist_repairs_what_watches_have_missed() -> None:
     assert inventory.keys() == {KEY, ("team-a", "other")}
 
 
-def test_drop_leaves_nothing_behind() -> None:
-    for end in ("drop", "delete", "relist"):
+def test_an_environment_that_is_gone_leaves_what_was_orphaned() -> None:
+    inventory = applied_at(10)
+    inventory.let_go(KEY)
+    assert [ref.name for ref in inventory.children(KEY)] == ["config"]
+    assert inventory.needs_apply(KEY, WANTED)
+    inventory.forget(live(11))
+    assert (inventory.keys(), inventory._applied, inventory._home) == (set(), {}, {})
+
+
+def test_objects_that_are_gone_leave_nothing_behind() -> None:
+    for end in ("delete", "relist"):
         inventory = applied_at(10)
         match end:
-            case "drop":
-                inventory.drop(KEY)
             case "delete":
                 inventory.forget(live(11))
             case "relist":

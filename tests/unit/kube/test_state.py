@@ -57,6 +57,15 @@ def test_workload_counts() -> None:
     assert (state.desired, state.updated, state.available, state.ready_replicas) == (3, 2, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("reason", "seen", "served"),
+    [("NewReplicaSetAvailable", 2, True), ("NewReplicaSetAvailable", 1, False), ("ReplicaSetUpdated", 2, False)],
+)
+def test_a_deployment_remembers_that_it_has_served(reason: str, seen: int, served: bool) -> None:
+    status = {**counts(1, 1, 0, seen=seen), **condition("Progressing", reason=reason)}
+    assert state_of(workload(1, status)).served == served
+
+
 def condition(kind: str, **more: str) -> Fields:
     return {"conditions": [{"type": kind, "status": "True", **more}]}
 

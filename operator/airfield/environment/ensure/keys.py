@@ -53,7 +53,10 @@ async def ensure_keys(run: Run) -> Outcome:
         return missing
     outcome = check_names(run.effective)
     if isinstance(outcome, Done):
-        await asyncio.gather(*(_create(run, key) for key in missing))
+        if Key.FERNET in missing:
+            await _create(run, Key.FERNET)
+            await _observe(run)  # the other fingerprints depend on it
+        await asyncio.gather(*(_create(run, key) for key in missing if key is not Key.FERNET))
         outcome = check_secrets(run.effective, run.facts)
     run.keys = _key_statuses(run)
     if not isinstance(outcome, Done):
@@ -65,8 +68,9 @@ async def ensure_keys(run: Run) -> Outcome:
 
 async def _observe(run: Run) -> None:
     names = {key.secret(run.effective.name) for key in Key} | {r.secret for r in references(run.effective)}
-    found = await asyncio.gather(*(run.doors.kube.get(_secret(run, name)) for name in sorted(names)))
-    for secret in found:
+    fernet = Key.FERNET.secret(run.effective.name)
+    order = sorted(names, key=lambda name: (name != fernet, name))
+    for secret in await asyncio.gather(*(run.doors.kube.get(_secret(run, name)) for name in order)):
         if secret is not None:
             _learn(run, secret)
 
@@ -89,7 +93,13 @@ def _learn(run: Run, secret: Mapping[str, Any]) -> None:
     key = next((key for key in Key if key.secret(run.effective.name) == name), None)
     if key is not None and key in generated_keys(run.effective):
         problem = problem or _problem(key, content)
-    run.facts[name] = SecretFact(name, fingerprint(data), frozenset(content), problem)
+    run.facts[name] = SecretFact(name, fingerprint(data, _pepper(run, name)), frozenset(content), problem)
+
+
+def _pepper(run: Run, name: str) -> str:
+    """What keys the fingerprint of a Secret."""
+    fernet = Key.FERNET.secret(run.effective.name)
+    return "" if name == fernet else run.contents.get(fernet, {}).get("fernet-key", "")
 
 
 def _confidential(content: Mapping[str, str]) -> list[str]:
@@ -205,7 +215,7 @@ async def _derive(run: Run) -> Stall | None:
         data = manifest["data"]
         name = manifest["metadata"]["name"]
         run.contents[name] = {field: base64.b64decode(value).decode() for field, value in data.items()}
-        run.facts[name] = SecretFact(name, fingerprint(data), frozenset(data))
+        run.facts[name] = SecretFact(name, fingerprint(data, _pepper(run, name)), frozenset(data))
     return await run.apply(run.derived)
 
 

@@ -21,8 +21,9 @@ from airfield.environment.secrets import SecretFact
 from airfield.helm.template import Helm
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
-from airfield.kube.inventory import Child, Inventory, digest
+from airfield.kube.inventory import Child, Inventory
 from airfield.kube.kinds import Ref
+from airfield.kube.ownership import digest
 from airfield.kube.resources import Resources
 from airfield.settings import Settings
 
@@ -59,6 +60,8 @@ class Run:
     keys: dict[str, KeyStatus] = field(default_factory=dict)
     derived: list[Manifest] = field(default_factory=list, repr=False)
     manifests: list[Manifest] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a person may want to know of objects that are not quite as wished."""
     schema_revision: str | None = None
     """The revision that the database's schema is known to be at."""
 

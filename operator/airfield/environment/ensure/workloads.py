@@ -12,6 +12,7 @@ from airfield.environment.render import render
 from airfield.environment.rollout import is_job, phase_of, prunable
 from airfield.environment.secrets import Key
 from airfield.environment.values import Endpoint, ValuesError
+from airfield.environment.volumes import settled
 from airfield.helm.manifests import HelmError
 from airfield.kube.kinds import Ref
 
@@ -46,6 +47,7 @@ async def ensure_rendered(run: Run) -> Outcome:
         return Stall(Reason.CHART_FAILED, str(error))
     except NotAdmitted as error:
         return Stall(Reason.NOT_ADMITTED, str(error))
+    run.manifests, run.notes = settled(run.manifests, run.children)
     return Done(f"{len(run.manifests)} objects")
 
 
@@ -60,7 +62,7 @@ async def ensure_applied(run: Run) -> Outcome:
     wanted = {ref: child for ref, child in run.children.items() if ref in desired or ref.kind == "Pod"}
     if isinstance(judge_workloads(wanted), Done):  # until the new serves, the old may still need what it had
         await _prune(run, desired)
-    return Done(f"{len(run.manifests)} objects")
+    return Done("; ".join([f"{len(run.manifests)} objects", *run.notes]))
 
 
 async def _prune(run: Run, desired: set[Ref]) -> None:
