@@ -27,6 +27,11 @@ demo-down: setup ## Remove everything that `make demo` made
 test: lint ## All tests: unit, property, chart, API server, end to end on a real node
 	@tools/test.sh
 
+.PHONY: test-long
+test-long: setup ## The long campaigns: a crash at every write, every property mutated, long random stories (hours)
+	$(PYTHON) -m localcluster build
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -m long tests
+
 .PHONY: test-fast
 test-fast: setup ## Only the tests that need no cluster
 	$(PYTHON) -m pytest -n $(WORKERS) $(FAST)
@@ -38,10 +43,18 @@ lint: setup ## Lint, types, import contracts, generated files
 	.venv/bin/mypy operator tools tests
 	.venv/bin/lint-imports
 	$(PYTHON) -m airfield.api.generate --check
+	$(PYTHON) -m chartdocs --check
+	$(PYTHON) -m metricsdocs --check
 
 .PHONY: generate
-generate: setup ## Write crds/ and docs/reference.md from the models
+generate: setup ## Write crds/ and docs/reference.md from the models, the operator chart's table of values, docs/metrics.md
 	$(PYTHON) -m airfield.api.generate
+	$(PYTHON) -m chartdocs
+	$(PYTHON) -m metricsdocs
+
+.PHONY: bench
+bench: setup ## Measure fleets of 100 to 1,000 environments (an hour); writes docs/benchmarks.md
+	$(PYTHON) -m bench fleet
 
 .PHONY: bench-ready
 bench-ready: setup ## Measure seconds from apply to serving; writes docs/benchmarks.md

@@ -66,13 +66,14 @@ def child(
     *,
     labels: Mapping[str, str] | None = None,
     deleting: bool = False,
+    owned: str = "",
     **state: Any,
 ) -> Child:
     """A child of team-a/demo; `labels` replace those that make it ours, `state` are fields of ChildState."""
     return Child(
         ref=Ref(_API_VERSIONS.get(kind, "v1"), kind, "team-a", name),
         uid=f"uid-{name}",
-        owned="",
+        owned=owned,
         labels=OURS if labels is None else labels,
         state=ChildState(**{"ready": False, **state}),
         deleting=deleting,

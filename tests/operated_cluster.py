@@ -9,8 +9,8 @@ import os
 import shutil
 import uuid
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from clusters import PREFIX, kubectl
 from demo.platform import Platform
 from invariants import check_invariants
 from localcluster import Cluster, Options, tool
+from operator_account import log_in
 from operator_process import Operator
 from postgres_server import FAKE_AIRFLOW, PostgresServer, login
 
@@ -133,10 +134,18 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("operator")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
+    with operated(worker, postgres_server, tmp_path_factory.mktemp("operator")) as site:
+        yield site
+
+
+@contextmanager
+def operated(
+    name: str, postgres: PostgresServer, folder: Path, *, audited: bool = False, namespaces: Sequence[str] = ()
+) -> Iterator[Site]:
+    """A cluster of its own with the operator in it, which sees to all namespaces or only to those, made beforehand."""
     run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    cluster = Cluster(f"{PREFIX}{worker}-{run}", Options("control-plane", kwok_nodes=2))
+    cluster = Cluster(f"{PREFIX}{name}-{run}", Options("control-plane", kwok_nodes=2, audited=audited))
     with ExitStack() as stack:
         stack.callback(cluster.down)
         cluster.up()
@@ -149,15 +158,20 @@ def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
             "HELM": str(tool("helm")),
             "AIRFLOW_URL": airflow.url,
             "MIGRATION_RETRY_SECONDS": "3",
+            "WATCH_NAMESPACES": ",".join(namespaces),
         }
-        operator = Operator(cluster.kubeconfig, folder / "operator.log", settings)
-        _install(cluster, postgres_server)
+        install(cluster, postgres)
+        for namespace in namespaces:
+            kubectl(cluster, "create", "namespace", namespace)
+        # With no other rights than its chart gives it: the whole suite proves that they suffice.
+        rights = (f"watchNamespaces={{{','.join(namespaces)}}}",) if namespaces else ()
+        operator = Operator(log_in(cluster, folder / "kubeconfig", *rights), folder / "operator.log", settings)
         operator.start()
         stack.callback(operator.kill)
-        yield Site(cluster, postgres_server, airflow, operator)
+        yield Site(cluster, postgres, airflow, operator)
 
 
-def _install(cluster: Cluster, postgres: PostgresServer) -> None:
+def install(cluster: Cluster, postgres: PostgresServer) -> None:
     kubectl(cluster, "apply", "--server-side", "-f", str(REPOSITORY / "crds"))
     Platform(cluster).await_crds()
     kubectl(cluster, "create", "namespace", SYSTEM)
@@ -170,7 +184,8 @@ async def _fill_template(postgres: PostgresServer) -> None:
     """What a migration Job would do if containers ran: Airflow's schema in the template of the one image in use."""
     server, revision = Server(postgres.admin), schema_revision(VERSION, IMAGE)
     address = await server.begin_template(revision, "template-of-the-tests")
-    assert address is not None
+    if address is None:  # it is there already, for another cluster
+        return
     with login(address) as connection:
         connection.execute(SCHEMA)
     await server.finish_template(revision)

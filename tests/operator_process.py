@@ -1,5 +1,6 @@
 """The operator as it is run for real: `python -m airfield.main` in a process of its own, its log in a file."""
 
+import json
 import os
 import re
 import socket
@@ -32,7 +33,8 @@ class Operator:
         """Start it, with some settings changed, and return when it has listed everything and works."""
         assert self._process is None
         self._port = _free_port()
-        chosen = {**self.settings, **settings, "METRICS_PORT": str(self._port)}
+        # Always of the same name, as a restarted container is: it leads again at once.
+        chosen = {"IDENTITY": "test", **self.settings, **settings, "METRICS_PORT": str(self._port)}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AIRFIELD_")}
         environment = {
             **clean,
@@ -66,13 +68,40 @@ class Operator:
         self._process = None
         return code
 
+    def wait(self, seconds: float = 30) -> int:
+        """Its exit code, when it ends by itself."""
+        assert self._process is not None
+        code = self._process.wait(seconds)
+        self._process = None
+        return code
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and has not ended since."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the one that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def metrics(self) -> str:
+        """What it tells Prometheus."""
+        return self._get("metrics")
+
+    def leading(self) -> bool:
+        """Whether it may write."""
+        found: bool = json.loads(self._get("healthz"))["leading"]
+        return found
+
     def requests(self) -> Counter[str]:
-        """Requests to the API server so far, by verb."""
+        """Requests to the API server so far, by verb; without those for the Lease, which never end."""
         found: Counter[str] = Counter()
-        for verb, count in re.findall(
-            r'^airfield_api_requests_total\{.*?verb="(\w+)".*?\} (\S+)$', self._get("metrics"), re.MULTILINE
-        ):
-            found[verb] += int(float(count))
+        for labels, count in re.findall(r"^airfield_api_requests_total\{(.*?)\} (\S+)$", self.metrics(), re.MULTILINE):
+            known = dict(re.findall(r'(\w+)="(.*?)"', labels))
+            if known["kind"] != "Lease":
+                found[known["verb"]] += int(float(count))
         return found
 
     def writes(self) -> int:
@@ -81,7 +110,7 @@ class Operator:
 
     def _answers(self) -> bool:
         try:
-            self._get("healthz")
+            self._get("readyz")
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
         return True

@@ -63,6 +63,13 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
+    with running_server() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """The same for what is not a test."""
     with contextlib.ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="airfield-postgres-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)

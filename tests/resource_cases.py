@@ -82,10 +82,12 @@ def _settings() -> Iterator[Case]:
             for option in (options[0], f"{options[-1]}_cmd", f"{options[-1]}_secret"):
                 config = {section: {option: "x", "harmless": "y"}}
                 yield Case(f"{where}config-{section}-{option}", preset(config=config), rule.message, False)
-        yield Case(f"{where}config-harmless", preset(config={"core": {"parallelism": "4"}, "database": {"x": "y"}}))
+        harmless = {section: {"parallelism": "4"} for section in RESERVED_CONFIG}
+        yield Case(f"{where}config-harmless", preset(config=harmless))
         for name in ("AIRFLOW__CORE__EXECUTOR", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", *RESERVED_ENV):
             env = [{"name": name, "value": "x"}]
             yield Case(f"{where}env-{name}", preset(env=env), ENV_RULE.message, False)
+        yield Case(f"{where}env-harmless", preset(env=[{"name": "AIRFLOW__CORE__PARALLELISM", "value": "4"}]))
         yield Case(f"{where}env-two", preset(env=[{"name": "A"}]), ONE_VALUE)
         databases: tuple[Json, ...] = (
             {},
@@ -98,7 +100,6 @@ def _settings() -> Iterator[Case]:
             yield Case(f"{where}database-{''.join(database)}", preset(database=database))
     yield Case("env-airfield", variable(name="AIRFIELD_X", value="x"), ENV_RULE.message, False)
     yield Case("env-git", variable(name="AIRFLOW_CONN_GIT_MAIN", value="x"), ENV_RULE.message, False)
-    yield Case("env-airflow", variable(name="AIRFLOW__CORE__PARALLELISM", value="4"))
     yield Case("env-conn", variable(name="AIRFLOW_CONN_GITHUB", value="x"))
 
 

@@ -22,6 +22,10 @@ if [ ! -x "$uv" ]; then
     if ! "$python" -m venv "$home" 2>/dev/null; then
         # Debian keeps venv in a package of its own.
         rm -rf "$home"
+        if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+            echo "airfield: $python cannot make a virtual environment; as root, install its venv module (Debian: \`apt-get install python3-venv\`), then try again" >&2
+            exit 1
+        fi
         apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
         "$python" -m venv "$home"
     fi

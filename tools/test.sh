@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 python=.venv/bin/python
 export PYTHONPATH=operator:tools:tests
 "$python" -m localcluster build
+"$python" -m localcluster build prometheus >/dev/null
 "$python" -m imagebuild
 "$python" -m pytest -n "${WORKERS:-2}" --dist loadgroup --ignore tests/e2e "$@"
 "$python" -m pytest tests/e2e "$@"

@@ -2,29 +2,40 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import os
+import secrets
+import selectors
+import signal
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from time import perf_counter
-from typing import Any, TypeVar
+from time import monotonic, perf_counter
+from typing import TypeVar
 
 import aiohttp
 import kopf
-from aiohttp import web
+from prometheus_client import disable_created_metrics
 
-from airfield import handlers
+from airfield import __version__, handlers
+from airfield.environment.census import census
 from airfield.environment.controller import Controller as EnvironmentController
 from airfield.environment.ensure.run import Doors
+from airfield.environment.template.renderer import TemplateRenderer
 from airfield.environment_class.controller import Controller as ClassController
 from airfield.helm.template import Helm
 from airfield.kube import credentials
 from airfield.kube.client import KubeClient
+from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import Ref
+from airfield.kube.lease import Lease
 from airfield.kube.resources import Resources
+from airfield.kube.secrets import SecretVersions
+from airfield.probes import Progress, serve
 from airfield.runtime import logs
+from airfield.runtime.leadership import Fence
 from airfield.runtime.metrics import Metrics
 from airfield.runtime.queue import WorkQueue
 from airfield.settings import Settings
@@ -37,70 +48,146 @@ log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 
-STUCK_SECONDS = 300.0
-"""A queue in which keys wait but nothing has come to an end for so long makes the process count as dead."""
+RUN = secrets.token_hex(3)
+"""Tells this process' passes from those of others."""
+PASSES = itertools.count(1)
+
+T = TypeVar("T")
 
 
-async def operate(settings: Settings) -> None:
-    """Run the operator until it is cancelled or a signal arrives."""
-    metrics = Metrics()
+async def operate(settings: Settings, fence: Fence) -> None:
+    """Run the operator until it is cancelled or a signal arrives. `fence` stands before every write."""
+    metrics = Metrics(__version__)
     resources, inventory = Resources(), Inventory()
+    access = credentials.load()
     async with (
-        KubeClient(credentials.load(), on_request=metrics.on_request) as kube,
+        KubeClient(
+            access,
+            on_request=metrics.on_request,
+            before_write=fence.before_write,
+            namespaces=settings.watch_namespaces,
+        ) as kube,
+        KubeClient(access, on_request=metrics.on_request) as apart,  # a renewal must not wait for a free connection
+        KubeClient(access, on_request=metrics.on_request, connections=0) as endless,  # each watch keeps one
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64, force_close=True)) as http,
+        contextlib.AsyncExitStack() as stack,
     ):
+        secrets = SecretVersions()
+        watches = Watches(resources, inventory, secrets, WorkQueue(), WorkQueue(), WorkQueue())
+        progress = Progress(relisted=monotonic())
+        metrics.watch_leadership(lambda: fence.leading)
+        metrics.watch_relists(lambda: progress.unlisted, settings.resync_seconds)
+        metrics.watch_environments(lambda: census(resources.environments.values()))
+        if settings.metrics_port:
+            await stack.enter_async_context(serve(settings, metrics, watches, progress, fence))
         doors = Doors(
             settings=settings,
             kube=kube,
             helm=Helm(settings.helm, on_render=metrics.on_render),
+            templates=await stack.enter_async_context(TemplateRenderer()),
             inventory=inventory,
             resources=resources,
+            secrets=secrets,
             http=http,
             clock=lambda: datetime.now(UTC),
-            cluster=await _cluster(kube),
-            kube_version=await _kube_version(kube),
+            cluster=await _answer(lambda: _cluster(kube)),
+            kube_version=await _answer(lambda: _kube_version(kube)),
         )
-        watches = Watches(resources, inventory, WorkQueue(), WorkQueue(), WorkQueue())
         log.info("Airfield starts: helm %s, Kubernetes %s", await doors.helm.version(), doors.kube_version)
-        await watches.relist(kube)
-        async with contextlib.AsyncExitStack() as stack:
-            if settings.metrics_port:
-                await stack.enter_async_context(_serve(settings.metrics_port, metrics, watches))
-            background = [asyncio.create_task(_relist_forever(watches, kube, settings.resync_seconds), name="relist")]
-            background += [
-                _work(
-                    "environment",
-                    watches.environments,
-                    EnvironmentController(doors).reconcile,
-                    settings.workers,
-                    metrics,
-                ),
-                _work("tenant", watches.tenants, TenantController(kube, resources, doors.clock).reconcile, 2, metrics),
-                _work("class", watches.classes, ClassController(doors).reconcile, 4, metrics),
-            ]
-            watching = asyncio.create_task(
-                kopf.operator(
-                    registry=handlers.registry(watches), settings=handlers.settings(), standalone=True, clusterwide=True
-                ),
-                name="kopf",
-            )
-            try:
-                done, _ = await asyncio.wait([watching, *background], return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                queues = (watches.environments, watches.tenants, watches.classes)
-                await asyncio.gather(*(queue.stop(grace=20) for queue in queues))
-                for task in (watching, *background):
-                    task.cancel()
-                await asyncio.gather(watching, *background, return_exceptions=True)
+        await _answer(lambda: watches.relist(kube))
+        progress.relisted = monotonic()
+        reflectors = progress.reflectors = watches.reflectors(
+            endless, settings.watch_namespaces, settings.resync_seconds, metrics.on_event
+        )
+        reflecting = [asyncio.create_task(each.run(), name=f"watch-{number}") for number, each in enumerate(reflectors)]
+        await asyncio.gather(*(each.filled.wait() for each in reflectors))
+        lease = progress.lease = Lease(
+            apart,
+            namespace=settings.namespace,
+            identity=settings.identity,
+            seconds=settings.lease_seconds,
+            fence=fence,
+        )
+        holding = asyncio.create_task(lease.hold(), name="lease")
+        leading = asyncio.create_task(_lead(lease, doors, watches, metrics), name="lead")
+        relisting = asyncio.create_task(_relist_forever(watches, doors, progress), name="relist")
+        stop = asyncio.Event()
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        watching = await _watch(watches, settings, stop.set, metrics.on_event)
+        tasks = (stopping, watching, relisting, leading, holding, *reflecting)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            queues = (watches.environments, watches.tenants, watches.classes)
+            await asyncio.gather(*(queue.stop(grace=20) for queue in queues))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(leading, holding, return_exceptions=True)
+            await lease.release()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _work(
-    kind: str, queue: WorkQueue[K], reconcile: Callable[[K], Awaitable[float | None]], workers: int, metrics: Metrics
+async def _watch(
+    watches: Watches, settings: Settings, stop: Callable[[], None], on_event: Callable[[str], None]
 ) -> asyncio.Task[None]:
-    """Have a queue worked off, with depth, durations and outcomes in the metrics."""
+    """Have kopf watch. `stop` is called on a signal: kopf's own way is to cancel every task, whoever started it."""
+    ours = asyncio.all_tasks()
+    namespaces = settings.watch_namespaces
+    spawned = await kopf.spawn_tasks(
+        registry=handlers.registry(watches, on_event),
+        settings=handlers.settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    return asyncio.create_task(kopf.run_tasks(spawned, ignored=ours), name="kopf")
+
+
+async def _lead(lease: Lease, doors: Doors, watches: Watches, metrics: Metrics) -> None:
+    """Work the queues off from when this replica leads; until then only the caches are kept up."""
+    await lease.held.wait()
+    tenants = TenantController(doors.kube, doors.resources, doors.clock)
+    environments = EnvironmentController(doors)
+    await asyncio.gather(
+        _work(
+            "environment",
+            watches.environments,
+            environments.reconcile,
+            doors.settings.workers,
+            metrics,
+            lambda key: {"environment": "/".join(key), **_tenant(watches.resources, key)},
+        ),
+        _work("tenant", watches.tenants, tenants.reconcile, 2, metrics, lambda name: {"tenant": name}),
+        _work("class", watches.classes, ClassController(doors).reconcile, 4, metrics, lambda name: {"class": name}),
+    )
+
+
+def _tenant(resources: Resources, key: tuple[str, str]) -> dict[str, str]:
+    """The log field that says whose an environment is; nothing as long as its namespace is contested."""
+    known = resources.environments.get(key, {}).get("status", {}).get("tenant")
+    if known is None:
+        claims = resources.claims(key[0])
+        known = claims[0]["metadata"]["name"] if len(claims) == 1 else None
+    return {"tenant": known} if known else {}
+
+
+async def _work(
+    kind: str,
+    queue: WorkQueue[K],
+    reconcile: Callable[[K], Awaitable[float | None]],
+    workers: int,
+    metrics: Metrics,
+    fields: Callable[[K], Mapping[str, str]],
+) -> None:
+    """Work a queue off, with depth, durations and outcomes in the metrics, and `fields` in the logs of each pass."""
     metrics.watch_queue(kind, lambda: queue.depth, lambda: queue.oldest_age)
+
+    def about(key: K) -> dict[str, str]:
+        return {**fields(key), "reconcile": f"{RUN}-{next(PASSES)}"}
 
     async def handler(key: K) -> float | None:
         started, outcome = perf_counter(), "error"
@@ -111,47 +198,30 @@ def _work(
         finally:
             metrics.reconcile_seconds.labels(kind, outcome).observe(perf_counter() - started)
 
-    return asyncio.create_task(queue.run(handler, workers), name=f"queue-{kind}")
+    await queue.run(handler, workers, about)
 
 
-def _ready(environment: dict[str, Any]) -> str:
-    conditions = environment.get("status", {}).get("conditions", [])
-    return next((c["status"] for c in conditions if c["type"] == "Ready"), "Unknown")
+async def _answer(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the API server answers, however long it takes to come up. Starting anew would only take longer."""
+    delay = 0.5
+    while True:
+        try:
+            return await ask()
+        except ApiError as error:
+            log.warning("cannot start yet: %s; next try in %.1f s", error.message, delay)
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, 10.0)
 
 
-async def _relist_forever(watches: Watches, kube: KubeClient, every: float) -> None:
+async def _relist_forever(watches: Watches, doors: Doors, progress: Progress) -> None:
+    every = doors.settings.resync_seconds
     while True:
         await asyncio.sleep(every)
         try:
-            await watches.relist(kube)
+            await watches.relist(doors.kube)
+            progress.relisted = monotonic()
         except Exception:
             log.exception("the periodic relist failed; the watches go on, it is tried again in %.0f s", every)
-
-
-@contextlib.asynccontextmanager
-async def _serve(port: int, metrics: Metrics, watches: Watches) -> AsyncIterator[None]:
-    """Serve /metrics and /healthz. Healthy means progress: no key waits for a worker for minutes."""
-
-    async def exposition(_: web.Request) -> web.Response:
-        metrics.set_environments(Counter(map(_ready, watches.resources.environments.values())))
-        return web.Response(
-            body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
-
-    async def healthz(_: web.Request) -> web.Response:
-        stalled = max(q.stalled_for for q in (watches.environments, watches.tenants, watches.classes))
-        return web.json_response({"stalledSeconds": round(stalled, 1)}, status=503 if stalled > STUCK_SECONDS else 200)
-
-    app = web.Application()
-    app.router.add_get("/metrics", exposition)
-    app.router.add_get("/healthz", healthz)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, port=port).start()
-    try:
-        yield
-    finally:
-        await runner.cleanup()
 
 
 async def _cluster(kube: KubeClient) -> str:
@@ -165,6 +235,25 @@ async def _kube_version(kube: KubeClient) -> str:
     return found.lstrip("v").split("+")[0].split("-")[0]
 
 
+class _Waking(selectors.DefaultSelector):
+    """Looks at the fence when the process wakes up, before it handles what came in while it slept or was stopped."""
+
+    def __init__(self, fence: Fence) -> None:
+        super().__init__()
+        self._fence = fence
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(timeout)
+        self._fence.check()
+        return found
+
+
+def _end(why: str) -> None:
+    """End at once, with whatever is under way: after this moment nothing must be written."""
+    log.error("ended: %s", why)
+    os._exit(1)
+
+
 def main() -> int:
     """Entry point of the operator image."""
     try:
@@ -174,8 +263,14 @@ def main() -> int:
         return 2
     logs.configure(settings.log_level)
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(operate(settings))
+    # When each counter began is of no use, and doubles the series.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    fence = Fence(_end)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Waking(fence))) as runner,
+    ):
+        runner.run(operate(settings, fence))
     return 0
 
 

@@ -3,12 +3,16 @@
 import logging
 import math
 import os
+import re
+import secrets
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,13 @@ class Settings:
     """What the operator is told by whoever runs it. Every field has a variable `AIRFIELD_<NAME>`."""
 
     namespace: str = "airfield-system"
-    """Where the operator keeps objects of its own: the Jobs that fill database templates."""
+    """Where the operator keeps objects of its own: the Lease, and the Jobs that fill database templates."""
+    identity: str = ""
+    """Tells this replica from all others; in a pod its name, so that a restarted container leads again at once."""
+    lease_seconds: int = 10
+    """So long after a leader's last sign of life another replica takes its place."""
+    watch_namespaces: tuple[str, ...] = ()
+    """The namespaces in which environments are looked after; none: all."""
     chart: Path = HERE / "charts" / "airflow"
     """The chart of an environment."""
     helm: str = "helm"
@@ -31,7 +41,7 @@ class Settings:
     airflow_url: str = "http://{name}-api-server.{namespace}.svc:8080"
     """Where an environment's API server answers, with {name} and {namespace}."""
     metrics_port: int = 8080
-    """Port of /metrics and /healthz on all addresses; 0: none."""
+    """Port of /metrics, /healthz and /readyz on all addresses; 0: none."""
     log_level: str = "INFO"
 
     @staticmethod
@@ -57,8 +67,16 @@ class Settings:
             url.format(name="", namespace="")
         except (ValueError, LookupError):
             raise ValueError(f"AIRFIELD_AIRFLOW_URL={url!r}: in braces stand {{name}} and {{namespace}} only") from None
+        watched = tuple(
+            name.strip() for name in environ.get("AIRFIELD_WATCH_NAMESPACES", "").split(",") if name.strip()
+        )
+        if wrong := [name for name in watched if not NAMESPACE.fullmatch(name)]:
+            raise ValueError(f"AIRFIELD_WATCH_NAMESPACES: {wrong[0]!r} is no name of a namespace; use a,b,c")
         return Settings(
             namespace=environ.get("AIRFIELD_NAMESPACE", defaults.namespace),
+            identity=environ.get("AIRFIELD_IDENTITY") or f"{socket.gethostname()}-{secrets.token_hex(4)}",
+            lease_seconds=int(number("LEASE_SECONDS", defaults.lease_seconds, least=3)),
+            watch_namespaces=tuple(dict.fromkeys(watched)),
             chart=Path(environ.get("AIRFIELD_CHART", find_chart())),
             helm=environ.get("AIRFIELD_HELM") or shutil.which("helm") or "helm",
             workers=int(number("WORKERS", defaults.workers, least=1)),

@@ -1,21 +1,19 @@
 """What a watch event means: which cache takes it in, and whose turn it is to be reconciled. Knows nothing of kopf."""
 
 import asyncio
-import logging
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from airfield.api import meta
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
-from airfield.kube.inventory import Inventory, key_of
+from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import Kind, Ref
-from airfield.kube.resources import Resources, namespaces_of, relisted, wish
+from airfield.kube.reflector import Reflector
+from airfield.kube.resources import Resources, namespaces_of, relisted, slim, wish
+from airfield.kube.secrets import SecretVersions
 from airfield.runtime.queue import WorkQueue
-
-log = logging.getLogger(__name__)
 
 CHILD_KINDS: Final[tuple[Kind, ...]] = (
     kinds.CONFIG_MAP,
@@ -36,6 +34,7 @@ SELECTOR: Final = meta.LABEL_ENVIRONMENT
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Watches:
 
     resources: Resources
     inventory: Inventory
+    secrets: SecretVersions
     environments: WorkQueue[Key]
     tenants: WorkQueue[str]
     classes: WorkQueue[str]
@@ -53,6 +53,8 @@ class Watches:
         metadata = obj["metadata"]
         key = (metadata["namespace"], metadata["name"])
         known = self.resources.environments.get(key)
+        if deleted and _another(known, obj):
+            return
         if deleted:
             self.resources.environments.pop(key, None)
         else:
@@ -70,11 +72,13 @@ class Watches:
         """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
         name = obj["metadata"]["name"]
         known = self.resources.tenants.get(name)
+        if deleted and _another(known, obj):
+            return
         namespaces = namespaces_of(obj) | (namespaces_of(known) if known else set())
         if deleted:
             self.resources.tenants.pop(name, None)
         else:
-            self.resources.tenants[name] = obj
+            self.resources.tenants[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
             for key in self.resources.in_namespaces(namespaces):
                 self.environments.add(key)
@@ -88,58 +92,106 @@ class Watches:
         """A class appeared, changed or went: its environments look again."""
         name = obj["metadata"]["name"]
         known = self.resources.classes.get(name)
+        if deleted and _another(known, obj):
+            return
         if deleted:
             self.resources.classes.pop(name, None)
         else:
-            self.resources.classes[name] = obj
+            self.resources.classes[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
             for key in self.resources.of_class(name):
                 self.environments.add(key)
             self.classes.add(name)
 
-    def child(self, obj: Object, *, deleted: bool) -> None:
-        """An object of an environment appeared, changed or went."""
+    def seen(self, obj: Object) -> None:
+        """An object of an environment, or any Secret, is there."""
+        self._child(obj, self.inventory.observe)
+        if obj["kind"] == kinds.SECRET.kind:
+            self._look_again(self.secrets.observe(obj))
+
+    def gone(self, obj: Object) -> None:
+        """An object of an environment, or any Secret, is gone."""
+        self._child(obj, self.inventory.forget)
+        if obj["kind"] == kinds.SECRET.kind:
+            self._look_again(self.secrets.forget(obj))
+
+    def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
+        """What was not in a complete list is gone."""
+        self._look_again(self.inventory.retain(kind, namespace, refs, version))
+        if kind == kinds.SECRET:
+            present = {(ref.namespace, ref.name) for ref in refs}
+            self._look_again(self.secrets.retain(namespace, present, version))
+
+    def _child(self, obj: Object, take_in: Callable[[Object], object]) -> None:
         ref = Ref.of(obj)
         before = self.inventory.find(ref)
-        if deleted:
-            self.inventory.forget(obj)
-        else:
-            self.inventory.observe(obj)
+        take_in(obj)
         after = self.inventory.find(ref)
         if before != after:  # most events tell of nothing that a decision reads
-            for owner in {found[0] for found in (before, after) if found}:
-                self.environments.add(owner)
+            self._look_again({found[0] for found in (before, after) if found})
+
+    def _look_again(self, keys: Collection[Key]) -> None:
+        for key in keys:
+            self.environments.add(key)
+
+    def reflectors(
+        self, kube: KubeClient, namespaces: Sequence[str], resync_seconds: float, on_event: Callable[[str], None]
+    ) -> list[Reflector]:
+        """What feeds `seen`, `gone` and `listed`: one for each kind, in each of the namespaces or, without, in all."""
+        return [
+            Reflector(
+                kube,
+                kind,
+                self,
+                namespace=namespace,
+                # Of Secrets all are watched, but only their metadata: environments refer to Secrets of their users.
+                label_selector="" if kind == kinds.SECRET else SELECTOR,
+                metadata_only=kind == kinds.SECRET,
+                resync_seconds=resync_seconds,
+                on_event=on_event,
+            )
+            for kind in CHILD_KINDS
+            for namespace in namespaces or ("",)
+        ]
 
     async def relist(self, kube: KubeClient) -> None:
-        """Read everything anew, and have everything looked at: what watches lost comes right."""
+        """Read our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
         resources = self.resources
         before = dict(resources.environments), dict(resources.tenants), dict(resources.classes)
-        environments, tenants, classes, *children = await asyncio.gather(
+        environments, tenants, classes = await asyncio.gather(
             kube.list(kinds.AIRFLOW_ENVIRONMENT),
             kube.list(kinds.AIRFLOW_TENANT),
             kube.list(kinds.AIRFLOW_ENVIRONMENT_CLASS),
-            *(kube.list(kind, label_selector=SELECTOR) for kind in CHILD_KINDS),
         )
-        relisted(
-            resources.environments,
-            before[0],
-            {(obj["metadata"]["namespace"], obj["metadata"]["name"]): obj for obj in environments},
+        now = (
+            {(obj["metadata"]["namespace"], obj["metadata"]["name"]): slim(obj) for obj in environments},
+            {obj["metadata"]["name"]: slim(obj) for obj in tenants},
+            {obj["metadata"]["name"]: slim(obj) for obj in classes},
         )
-        relisted(resources.tenants, before[1], {obj["metadata"]["name"]: obj for obj in tenants})
-        relisted(resources.classes, before[2], {obj["metadata"]["name"]: obj for obj in classes})
-        owned: defaultdict[Key, list[Object]] = defaultdict(list)
-        for objects in children:
-            for obj in objects:
-                if (owner := key_of(obj)) is not None:
-                    owned[owner].append(obj)
-        for owner in self.inventory.keys() | owned.keys():
-            self.inventory.replace(owner, owned[owner])
-        for key in resources.environments.keys() | before[0].keys():
-            self.environments.add(key)
+        relisted(resources.environments, before[0], now[0])
+        relisted(resources.tenants, before[1], now[1])
+        relisted(resources.classes, before[2], now[2])
+        self._look_again(_changed(before[0], now[0]))
+        if _changed(before[1], now[1]) or _changed(before[2], now[2]):
+            self._look_again(resources.environments.keys())
         for name in resources.tenants:
             self.tenants.add(name)
         for name in resources.classes:
             self.classes.add(name)
+
+
+def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:
+    """The keys under which there is another wish than there was, or none, or one for the first time."""
+    return {
+        key
+        for key in before.keys() | now.keys()
+        if key not in before or key not in now or wish(before[key]) != wish(now[key])
+    }
+
+
+def _another(known: Object | None, obj: Object) -> bool:
+    """Whether the name of an object that is told to be gone belongs to a newer one: kopf keeps order by uid only."""
+    return known is not None and known["metadata"].get("uid") != obj["metadata"].get("uid")
 
 
 def _class(environment: Object | None) -> set[str]:

@@ -205,6 +205,39 @@ def test_every_rule_is_refused_by_some_case() -> None:
     assert rules - refused == set()
 
 
+def test_every_rule_has_looked_at_some_accepted_case() -> None:
+    schemas = {kind.name: definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for kind in KINDS}
+    accepted = {
+        (case.kind, rule["message"])
+        for case in ACCEPTED
+        for rule in looking_at(case.manifest, schemas[case.kind])
+        if "oldSelf" not in rule["rule"]
+    }
+    kind = "AirflowEnvironment"
+    for _, _, _, database, refusal in TRANSITIONS:
+        if not refusal:
+            changed = environment(database=database)
+            accepted |= {(kind, rule["message"]) for rule in looking_at(changed, schemas[kind])}
+    rules = {(name, message) for name, schema in schemas.items() for message in messages(schema)}
+
+    assert rules
+    assert rules - accepted == set()
+
+
+def looking_at(value: Any, schema: Mapping[str, Any]) -> Iterator[Json]:
+    """The CEL rules that stand where `value` has something for them to look at."""
+    if value is None:
+        return
+    yield from schema.get(VALIDATIONS, ())
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        for key, child in value.items():
+            yield from looking_at(child, properties.get(key) or schema.get("additionalProperties") or {})
+    elif isinstance(value, list):
+        for child in value:
+            yield from looking_at(child, schema["items"])
+
+
 def messages(node: Any) -> Iterator[str]:
     """The message of every CEL rule anywhere in a definition."""
     if isinstance(node, Mapping):
@@ -282,7 +315,15 @@ def test_kubectl_shows_the_columns_and_waits(api: Api, control_plane: Cluster, n
     assert wide_header.split()[-3:] == ["EXECUTOR", "URL", "MESSAGE"]
     assert wide_row.endswith("everything runs")
     assert "demo" in run("get", "airfield")
-    assert run("get", "aftenant,afclass", "--output=name") is not None
+    cluster_scoped = (tenant(namespace), blueprint(namespace))
+    for each in cluster_scoped:
+        assert api.create(each).status == 201
+    assert run("get", "aftenant,afclass", namespace, "--output=name").split() == [
+        f"airflowtenant.airfield.dev/{namespace}",
+        f"airflowenvironmentclass.airfield.dev/{namespace}",
+    ]
+    for each in cluster_scoped:
+        assert api.request("DELETE", place(each)).status == 200
 
 
 def test_kubectl_explains_fields(api: Api, control_plane: Cluster) -> None:
@@ -298,17 +339,23 @@ def test_kubectl_explains_fields(api: Api, control_plane: Cluster) -> None:
     wait_until(published, "the description is published")
 
 
-def test_the_quickstart_is_valid(api: Api) -> None:
-    files = sorted((REPOSITORY / "examples" / "quickstart").glob("*.yaml"))
-    manifests = [manifest for file in files for manifest in yaml.safe_load_all(file.read_text())]
-    (home,) = (manifest for manifest in manifests if manifest["kind"] == "Namespace")
-    answer = api.request("POST", "/api/v1/namespaces", home)
-    assert answer.status == 201, answer.message
-    try:
-        for manifest in manifests:
-            if manifest is not home:
-                answer = api.create(manifest, dry=True)
-                assert answer.status == 201, answer.message
-    finally:
-        api.request("DELETE", f"/api/v1/namespaces/{home['metadata']['name']}")
-    assert {manifest["kind"] for manifest in manifests} == {"Namespace", *PLURALS}
+FOLDERS = ("quickstart", "databases")
+EXAMPLES = [file for folder in FOLDERS for file in sorted((REPOSITORY / "examples" / folder).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_examples_are_valid(api: Api, namespace: str, file: Path) -> None:
+    for manifest in yaml.safe_load_all(file.read_text()):
+        if manifest["kind"] in PLURALS:
+            where = in_namespace(manifest, namespace) if "namespace" in manifest["metadata"] else manifest
+            answer = api.create(where, dry=True)
+            assert answer.status == 201, answer.message
+        else:
+            assert manifest["kind"] in {"Namespace", "Secret"}
+
+
+def test_the_examples_have_all_kinds() -> None:
+    for folder in FOLDERS:
+        files = [file for file in EXAMPLES if file.parent.name == folder]
+        kinds = {manifest["kind"] for file in files for manifest in yaml.safe_load_all(file.read_text())}
+        assert {*PLURALS, "Namespace"} <= kinds

@@ -123,3 +123,29 @@ async def test_airflow_that_is_not_healthy(team: Team) -> None:
     await team.until_stuck("Unhealthy", "the scheduler sends no heartbeat")
     del airflow.silent[me]
     await team.until_ready()
+
+
+async def test_another_external_database_is_migrated_too(team: Team) -> None:
+    """What is known of the schema of one database says nothing about another one."""
+    first, second = (team.site.external_database(f"{team.name}_{n}", "secret") for n in ("one", "two"))
+    for address in (first, second):
+        content = {"host": address.host, "port": str(address.port), "database": address.database, "sslmode": "disable"}
+        await team.put_secret("mine", {**content, "username": address.user, "password": address.password})
+        if address is first:
+            await team.put_environment(database={"external": {"secret": {"name": "mine"}}})
+            await team.until_ready()
+            job = await _job(team)
+
+    async def migrated_again() -> bool:
+        return (await _job(team)) != job
+
+    await eventually(migrated_again)
+    await team.until_ready()
+    assert (await team.secret("demo-database"))["database"] == second.database
+
+
+async def _job(team: Team) -> str:
+    """The uid of the migration Job."""
+    jobs = [obj for ref, obj in (await team.objects()).items() if ref.kind == "Job"]
+    assert len(jobs) == 1, [job["metadata"]["name"] for job in jobs]
+    return str(jobs[0]["metadata"]["uid"])

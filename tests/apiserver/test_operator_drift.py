@@ -1,6 +1,7 @@
 """What other people do to an environment's objects is put right at once; an environment at rest is not written to."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,23 +60,31 @@ async def test_edited_objects_are_put_right(team: Team) -> None:
     space = f"--namespace={team.namespace}"
     scheduler, config = (kinds.DEPLOYMENT, "demo-scheduler"), (kinds.CONFIG_MAP, "demo-config")
     service, role = (kinds.SERVICE, "demo-api-server"), (kinds.ROLE, "demo-scheduler")
+    binding, policy = (kinds.ROLE_BINDING, "demo-scheduler"), (kinds.NETWORK_POLICY, "demo-default")
+    thief = {"kind": "ServiceAccount", "name": "default"}
+    budget, account = (kinds.POD_DISRUPTION_BUDGET, "demo-api-server"), (kinds.SERVICE_ACCOUNT, "demo-worker")
     edits = (
         (scheduler, ("set", "image", "deployment/demo-scheduler", "scheduler=evil:1")),
         (scheduler, ("scale", "deployment/demo-scheduler", "--replicas=3")),
         (scheduler, ("label", "deployment/demo-scheduler", "airfield.dev/tenant=thieves", "--overwrite")),
         (scheduler, ("set", "env", "deployment/demo-scheduler", "AIRFLOW_HOME=/tmp")),
-        (config, ("patch", "configmap/demo-config", "--type=merge", '--patch={"data":{"airflow.cfg":"[core]"}}')),
-        (
-            service,
-            (
-                "patch",
-                "service/demo-api-server",
-                "--type=merge",
-                '--patch={"spec":{"selector":{"app.kubernetes.io/component":"x"}}}',
-            ),
-        ),
-        (role, ("patch", "role/demo-scheduler", "--type=merge", '--patch={"rules":[]}')),
+        (config, _merge("configmap/demo-config", data={"airflow.cfg": "[core]"})),
+        (service, _merge("service/demo-api-server", spec={"selector": {"app.kubernetes.io/component": "x"}})),
+        (role, _merge("role/demo-scheduler", rules=[])),
+        (role, _merge("role/demo-scheduler", rules=[{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}])),
+        (binding, _merge("rolebinding/demo-scheduler", subjects=[{**thief, "namespace": team.namespace}])),
+        (binding, ("label", "rolebinding/demo-scheduler", "airfield.dev/phase-")),
+        (policy, _merge("networkpolicy/demo-default", spec={"policyTypes": ["Ingress"]})),
+        (policy, _merge("networkpolicy/demo-default", spec={"podSelector": {"matchLabels": {"a": "b"}}})),
+        (policy, ("label", "networkpolicy/demo-default", "airfield.dev/phase=workloads", "--overwrite")),
+        (budget, _merge("poddisruptionbudget/demo-api-server", spec={"maxUnavailable": 2})),
+        (budget, ("label", "poddisruptionbudget/demo-api-server", "app.kubernetes.io/managed-by-")),
+        (account, _merge("serviceaccount/demo-worker", automountServiceAccountToken=True)),
+        (account, ("label", "serviceaccount/demo-worker", "airfield.dev/tenant=thieves", "--overwrite")),
     )
+    assert {(kind.kind, name) for (kind, name), _ in edits} == {
+        (kind.kind, name) for kind, name in OWNED if (kind, name) != (kinds.CONFIG_MAP, "demo-pod-template")
+    }, "every kind is in the table"
     for (kind, name), command in edits:
         before = _wanted(await team.existing(kind, name))
         await asyncio.to_thread(team.site.kubectl, *command, space)
@@ -86,6 +95,11 @@ async def test_edited_objects_are_put_right(team: Team) -> None:
 
         await eventually(repaired, REPAIR_SECONDS)
     await team.until_ready()
+
+
+def _merge(what: str, **changes: Any) -> tuple[str, ...]:
+    """The kubectl command that changes these fields."""
+    return ("patch", what, "--type=merge", f"--patch={json.dumps(changes)}")
 
 
 def _wanted(obj: Mapping[str, Any]) -> dict[str, Any]:

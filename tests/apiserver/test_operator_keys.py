@@ -8,6 +8,7 @@ import pytest
 
 from airfield.airflow import keys
 from airfield.airflow.admin import verify
+from airfield.api import meta
 from airfield.kube import kinds
 from airfield.kube.kinds import Ref
 from operated_cluster import Json, Team, decoded, eventually
@@ -67,6 +68,45 @@ async def _is_administrator(team: Team, password: str) -> bool:
     with team.site.in_database(await team.secret("demo-database")) as connection:
         row = connection.execute("SELECT password FROM ab_user WHERE username = 'admin'").fetchone()
     return row is not None and verify(password, row[0])
+
+
+async def test_derived_secrets_come_back(team: Team) -> None:
+    """What is made of the user's Secrets is made again, the same; nobody who reads it is restarted."""
+    address = team.site.external_database(f"derived_{team.name.replace('-', '_')}", "of-the-database")
+    given = {"host": address.host, "port": str(address.port), "database": address.database, "sslmode": "disable"}
+    await team.put_secret("db", {**given, "username": address.user, "password": "of-the-database"})
+    await team.put_secret("token", {"username": "robot", "password": "of-the-repository"})
+    with login(address) as connection:
+        connection.execute("INSERT INTO dag_bundle VALUES ('main', true, now())")
+    source = {"url": "https://git.example.com/x.git", "ref": "main", "credentialsSecret": {"name": "token"}}
+    await team.put_environment(
+        database={"external": {"secret": {"name": "db"}}}, dags={"bundles": [{"name": "main", "git": source}]}
+    )
+    await team.until_ready()
+    sums = await checksums(team)
+    for name, field in (("demo-git-main", "connection"), ("demo-database", "uri")):
+        before = await team.existing(kinds.SECRET, name)
+        assert field in decoded(before)
+        overwrite = {"metadata": {"labels": {meta.LABEL_TENANT: "thieves"}}, "data": {field: b64encode(b"x").decode()}}
+        # None deletes it.
+        for change in (None, overwrite, {"data": {field: None}}, {"metadata": {"ownerReferences": None}}):
+            live = await team.existing(kinds.SECRET, name)
+            ref = team.ref(kinds.SECRET, name)
+            await (team.kube.delete(ref) if change is None else team.kube.patch(ref, change))
+
+            async def back(name: str = name, before: Json = before, live: Json = live) -> bool:
+                found = await team.existing(kinds.SECRET, name)
+                assert found["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]
+                return _content(found) == _content(before)
+
+            await eventually(back)
+    await team.until_ready()
+    assert await checksums(team) == sums
+
+
+def _content(secret: Json) -> list[Json | None]:
+    metadata = secret["metadata"]
+    return [secret.get("data"), metadata["labels"], metadata.get("ownerReferences")]
 
 
 async def test_edited_administrator_reaches_airflow(team: Team) -> None:

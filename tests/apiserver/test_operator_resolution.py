@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from airfield.environment.template.sandbox import BUNDLED_TEMPLATE
 from airfield.kube import kinds
+from airfield.kube.kinds import Ref
 from operated_cluster import VERSION, Team
 
 pytestmark = pytest.mark.apiserver
 
+HANGING = "{{ 9 ** (9 ** 9) }}"
 GIT = {"url": "https://git.example.com/dags.git", "ref": "main"}
 
 
@@ -90,6 +93,18 @@ MISTAKES = (
         blueprint={"valuesTemplate": "- a\n- b\n"},
     ),
     Mistake(
+        "template-hangs",
+        "TemplateFailed",
+        ("spec.valuesTemplate", "takes longer than 5 s", "make its loops and numbers smaller"),
+        blueprint={"valuesTemplate": HANGING},
+    ),
+    Mistake(
+        "template-takes-all-memory",
+        "TemplateFailed",
+        ("spec.valuesTemplate", "needs more than 128 MiB of memory", "make its loops and texts smaller"),
+        blueprint={"valuesTemplate": "{{ 'x' * 10 ** 10 }}"},
+    ),
+    Mistake(
         "template-yields-unknown-values",
         "ChartFailed",
         ("airflow", "nonsense"),
@@ -143,6 +158,24 @@ async def test_mistake_in_a_class_leaves_what_runs_alone(team: Team) -> None:
     del team.class_spec["valuesTemplate"]
     await team.put_class()
     await team.until_ready()
+
+
+async def test_a_template_that_hangs_leaves_other_classes_alone(team: Team) -> None:
+    other = f"{team.name}-other"
+    await team.put_tenant(allowedClasses=[team.name, other])
+    await team.put_class()
+    blueprint = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowEnvironmentClass", "", team.name))
+    assert blueprint is not None
+    await team.put_resource("AirflowEnvironmentClass", other, {**blueprint["spec"], "valuesTemplate": BUNDLED_TEMPLATE})
+    await team.put_class(valuesTemplate=HANGING)
+    bad = [f"bad-{number}" for number in range(5)]
+    await asyncio.gather(*map(team.put_environment, bad), team.put_environment("good", className=other))
+    await team.until_ready("good")
+    for name in bad:
+        await team.until_stuck("TemplateFailed", "takes longer than 5 s", name=name)
+    await team.put_class(valuesTemplate=BUNDLED_TEMPLATE)
+    await team.put_environment("good", className=other, config={"core": {"parallelism": "7"}})
+    await team.until_ready("good", *bad)
 
 
 async def test_two_tenants_claim_a_namespace(team: Team) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chart.rendered import (
+    CHART,
     COMPONENTS,
     EXECUTORS,
     MATRIX,
@@ -197,6 +198,12 @@ def test_users_labels_are_everywhere_and_never_replace_ours() -> None:
         assert metadata["labels"]["airfield.dev/environment"] == "demo"
 
 
+def test_every_pod_can_pull_from_a_private_registry() -> None:
+    found = {component: template["spec"].get("imagePullSecrets") for component, template in pods(render(FULL))}
+    assert found.keys() == {*COMPONENTS, "worker", "migration", "database"}
+    assert {component for component, secrets in found.items() if secrets != [{"name": "registry"}]} == set()
+
+
 def test_volumes_outlive_the_release() -> None:
     objects = render()
     claims = [item for item in objects if item["kind"] == "PersistentVolumeClaim"]
@@ -211,6 +218,36 @@ def test_platform_chooses_the_ids_where_asked() -> None:
         assert not ids.keys() & template["spec"]["securityContext"].keys()
     context = pod(render(), "scheduler")["spec"]["securityContext"]
     assert (context["runAsUser"], context["runAsGroup"], context["fsGroup"]) == (50000, 0, 0)
+
+
+IMPURE = re.compile(
+    r"lookup|getHostByName|env|expandenv|now|date\w*|ago|htmlDate\w*|toDate|unixEpoch|uuidv4|rand\w+|shuffle"
+    r"|gen(CA|PrivateKey|SelfSignedCert|SignedCert)\w*|buildCustomCert|derivePassword|htpasswd|bcrypt|encryptAES"
+)
+"""Functions whose result depends on the cluster, the machine, the clock or chance."""
+
+
+def functions(template: str) -> set[str]:
+    """The words in a template's actions, but for fields, variables, strings and comments."""
+    actions = re.findall(r"\{\{-?\s*(?!/\*)(.*?)\}\}", template, flags=re.DOTALL)
+    return {word for action in actions for word in re.findall(r"(?<![\w.$])[A-Za-z]\w*", _without_strings(action))}
+
+
+def _without_strings(action: str) -> str:
+    return re.sub(r'"(\\.|[^"\\])*"|`[^`]*`', '""', action)
+
+
+def test_templates_are_pure_functions_of_the_values() -> None:
+    assert functions('{{/* now */}}{{- with .env }}{{ "now" | quote }}{{ $now := randAlpha 3 }}') == {
+        "with",
+        "quote",
+        "randAlpha",
+    }
+    sources = {path.name: functions(path.read_text()) for path in sorted((CHART / "templates").iterdir())}
+    assert {"define", "include", "range"} <= set().union(*sources.values())
+    assert {name: {word for word in words if IMPURE.fullmatch(word)} for name, words in sources.items()} == {
+        name: set() for name in sources
+    }
 
 
 def test_rendering_is_deterministic() -> None:

@@ -16,16 +16,19 @@ from localcluster import Cluster
 from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
-NAMESPACES = ("served", "external", "bundles", "cancelled")
+NAMESPACES = ("served", "external", "bundles", "cancelled", "installed")
 LOGIN, PASSWORD = "git-login", "of-the-repository"
 
 
 @pytest.fixture(scope="session")
 def node_cluster() -> Iterator[Cluster]:
-    """A cluster with a real node; with CLUSTER=current that of KUBECONFIG."""
+    """A cluster with a real node and our images; with CLUSTER=current that of KUBECONFIG."""
     cluster = Cluster(f"{PREFIX}node-{os.getpid()}")
     cluster.up()
     try:
+        if current_kubeconfig() is None:
+            for image in build(("airflow", "postgres", "operator")):
+                cluster.load_image(image.archive)
         yield cluster
     finally:
         cluster.down()
@@ -34,9 +37,6 @@ def node_cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """The operator runs; two git servers do, the second of which wants a login and serves the DAG `private`."""
-    if current_kubeconfig() is None:
-        for image in build(("airflow", "postgres", "operator")):
-            node_cluster.load_image(image.archive)
     platform = Platform(node_cluster)
     platform.install_operator()
     platform.install_git({"dags": QUICKSTART / "dags"})

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -32,15 +33,17 @@ def probe_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
+    """Not started yet, ended in any case."""
     cluster = Cluster(f"test-{uuid.uuid4().hex[:8]}")
     try:
-        cluster.up()
         yield cluster
     finally:
         cluster.down()
 
 
 def test_a_node_from_up_to_down(cluster: Cluster, probe_image: Path) -> None:
+    rules = firewall()
+    cluster.up()
     instance = Instance.load(cluster.name)
     assert instance is not None
 
@@ -63,6 +66,12 @@ def test_a_node_from_up_to_down(cluster: Cluster, probe_image: Path) -> None:
     assert fetch(f"http://{address}:8080/") == "hello"
     assert "server" not in kubectl(cluster, "logs", "greeter", "-n=probe")
 
+    # Another `up` leaves all of it alone.
+    before = picture(cluster, instance)
+    assert len(before) > 40
+    cluster.up()
+    assert picture(cluster, instance) == before
+
     # A volume goes with its claim.
     kubectl(cluster, "delete", "job/fetch", "pvc/answers", "-n=probe", "--wait")
     kubectl(cluster, "wait", "--for=delete", f"pv/{volume}", "--timeout=20s")
@@ -71,6 +80,38 @@ def test_a_node_from_up_to_down(cluster: Cluster, probe_image: Path) -> None:
     assert len(traces(instance)) > 10
     cluster.down()
     assert traces(instance) == []
+    assert firewall() == rules
+
+
+def picture(cluster: Cluster, instance: Instance) -> list[str]:
+    """What `up` makes and starts, each with what would be another if that were done once more."""
+    network = instance.network
+    files = [*instance.folder.glob("*.json"), *instance.folder.glob("*/*.json"), *instance.pki.glob("*")]
+    found = [f"{path}: {path.read_text()}" for path in sorted(files)]  # settings, process ids, certificates
+    found += run("ip", "-oneline", "address", "show", "dev", network.interface)
+    found += run("ip", "route", "show", "dev", network.interface)
+    found += run("ip", "-netns", network.namespace, "route")
+    columns = "UID:.metadata.uid,NAME:.metadata.name,GENERATION:.metadata.generation,IDS:.status..containerID"
+    for kind in ("deployments", "services", "configmaps", "pods", "nodes", "storageclasses"):
+        found += kubectl(cluster, "get", kind, "-A", f"--output=custom-columns={columns}").splitlines()
+    return found
+
+
+def firewall() -> list[str]:
+    """The host's chains and rules. Chains that are only there because somebody has looked accept and are empty."""
+    found = []
+    for program in filter(shutil.which, ("iptables-save", "ip6tables-save")):
+        table = ""
+        for line in run(program):
+            table = line if line.startswith("*") else table
+            name = line.partition(" [")[0]  # without its counters
+            if line.startswith("-") or (line.startswith(":") and not name.endswith(" ACCEPT")):
+                found.append(f"{program} {table} {name}")
+    return found
+
+
+def run(*command: str) -> list[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def traces(instance: Instance) -> list[str]:
@@ -87,8 +128,7 @@ def traces(instance: Instance) -> list[str]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             command = process.read_bytes().decode(errors="replace")
             found += [command for mark in marks if mark in command]
-    routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout.splitlines()
-    found += [route for route in routes if f"dev {network.interface} " in f"{route} "]
+    found += [route for route in run("ip", "route") if f"dev {network.interface} " in f"{route} "]
     return found + ([str(instance.folder)] if instance.folder.exists() else [])
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from airfield.kube.inventory import Inventory
-from airfield.kube.kinds import Kind
+from airfield.kube.kinds import DEPLOYMENT, SECRET, Kind, Ref
 from airfield.kube.resources import Resources, answered, relisted, wish
+from airfield.kube.secrets import SecretVersions
 from airfield.watches import Watches
 
 Object = dict[str, Any]
@@ -63,7 +64,7 @@ def deployment(*, version: int = 10, name: str = "scheduler", of: str | None = "
 
 def watching(*objects: Object) -> Watches:
     """Watches that have seen the objects, with empty queues."""
-    watches: Any = Watches(Resources(), Inventory(), Recorder(), Recorder(), Recorder())  # type: ignore[arg-type]
+    watches: Any = Watches(Resources(), Inventory(), SecretVersions(), Recorder(), Recorder(), Recorder())  # type: ignore[arg-type]
     for obj in objects:
         see(watches, obj)
     for queue in (watches.environments, watches.tenants, watches.classes):
@@ -77,7 +78,10 @@ def see(watches: Watches, obj: Object, *, deleted: bool = False) -> None:
         "AirflowTenant": watches.tenant,
         "AirflowEnvironmentClass": watches.blueprint,
     }
-    handlers.get(obj["kind"], watches.child)(copy.deepcopy(obj), deleted=deleted)
+    if obj["kind"] in handlers:
+        handlers[obj["kind"]](copy.deepcopy(obj), deleted=deleted)
+    else:
+        (watches.gone if deleted else watches.seen)(copy.deepcopy(obj))
 
 
 def queued(watches: Watches) -> dict[str, set[Any]]:
@@ -144,6 +148,10 @@ NEW = ("team-a", "new")
         (blueprint(version=11, generation=2), False, {"environments": {DEMO, FAR}, "classes": {"standard"}}),
         (blueprint("large", version=11), True, {"environments": {OTHER}, "classes": {"large"}}),
         (blueprint("new"), False, {"classes": {"new"}}),
+        # The end of one whose name another has taken since is no news.
+        (environment(version=9, uid="before"), True, {}),
+        (tenant("a", "team-a", version=9, uid="before"), True, {}),
+        (blueprint(version=9, uid="before"), True, {}),
         # Children: only what a decision reads.
         (deployment(version=11), False, {}),
         (deployment(version=11, available=0), False, {"environments": {DEMO}}),
@@ -162,6 +170,15 @@ def test_who_looks_again(event: Object, deleted: bool, expected: dict[str, set[A
     watches = watching(*WORLD)
     see(watches, event, deleted=deleted)
     assert queued(watches) == expected
+
+
+def test_the_late_end_of_an_old_object_does_not_remove_the_new_one_of_its_name() -> None:
+    watches = watching(*WORLD)
+    for obj in (environment(uid="before"), tenant("a", "team-a", uid="before"), blueprint(uid="before")):
+        see(watches, obj, deleted=True)
+    assert DEMO in watches.resources.environments
+    assert "a" in watches.resources.tenants
+    assert "standard" in watches.resources.classes
 
 
 def test_an_older_view_never_replaces_a_newer_one() -> None:
@@ -229,23 +246,21 @@ class Lists:
         self._objects, self._meanwhile = objects, meanwhile
 
     async def list(self, kind: Kind, namespace: str | None = None, label_selector: str | None = None) -> list[Object]:
-        assert namespace is None
-        assert label_selector == (None if kind.kind.startswith("Airflow") else "airfield.dev/environment")
+        assert (namespace, label_selector) == (None, None)
         found = [copy.deepcopy(obj) for obj in self._objects if obj["kind"] == kind.kind]
         await asyncio.sleep(0)
         self._meanwhile()
         return found
 
 
-async def test_a_relist_finds_what_watches_lost_and_has_everything_looked_at() -> None:
+async def test_a_relist_finds_what_watches_lost() -> None:
     gone = ("team-a", "gone")
-    watches = watching(environment(DEMO), environment(gone), tenant("old"), deployment(name="stale"))
-    lists = Lists(environment(DEMO, version=12, generation=2), tenant("a", "team-a"), blueprint(), deployment())
+    watches = watching(environment(DEMO), environment(gone), tenant("old"))
+    lists = Lists(environment(DEMO, version=12, generation=2), tenant("a", "team-a"), blueprint())
     await watches.relist(lists)  # type: ignore[arg-type]
     assert set(watches.resources.environments) == {DEMO}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert set(watches.resources.tenants) == {"a"}
-    assert [ref.name for ref in watches.inventory.children(DEMO)] == ["scheduler"]
     assert queued(watches) == {"environments": {DEMO, gone}, "tenants": {"a"}, "classes": {"standard"}}
 
 
@@ -264,3 +279,42 @@ async def test_what_happens_during_a_relist_is_not_undone() -> None:
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert watches.resources.tenants["a"]["spec"]["namespaces"] == [{"name": "team-a"}]
     assert queued(watches)["environments"] >= {DEMO, OTHER, NEW}
+
+
+async def test_a_relist_without_news_has_no_environment_looked_at() -> None:
+    watches = watching(environment(DEMO), tenant("a", "team-a"), blueprint())
+    lists = Lists(environment(DEMO, version=12), tenant("a", "team-a", version=12), blueprint(version=12))
+    await watches.relist(lists)  # type: ignore[arg-type]
+    assert queued(watches) == {"tenants": {"a"}, "classes": {"standard"}}
+
+
+def test_a_list_of_objects_finds_what_watches_lost() -> None:
+    watches = watching(*WORLD, deployment(name="stale"), secret("git"))
+    watches.secrets.read_by(FAR, ["git"])
+    watches.secrets.read_by(OTHER, ["git"])
+    watches.listed(DEPLOYMENT, "", {Ref.of(deployment())}, "20")
+    assert queued(watches) == {"environments": {DEMO}}
+    assert [ref.name for ref in watches.inventory.children(DEMO)] == ["scheduler"]
+    watches.listed(SECRET, "", set(), "20")
+    assert queued(watches) == {"environments": {DEMO, OTHER}}
+
+
+def secret(name: str, *, version: int = 10, of: str | None = None) -> Object:
+    labels = {"airfield.dev/environment": of} if of else {}
+    metadata = {"namespace": "team-a", "name": name, "uid": name, "resourceVersion": str(version), "labels": labels}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+
+
+def test_who_reads_a_secret_looks_again() -> None:
+    watches = watching(*WORLD)
+    watches.secrets.read_by(DEMO, ["git", "database"])
+    watches.secrets.read_by(OTHER, ["git"])
+    see(watches, secret("git"))
+    assert queued(watches) == {"environments": {DEMO, OTHER}}
+    watches.environments.added.clear()  # type: ignore[attr-defined]
+    see(watches, secret("git"))
+    see(watches, secret("unread"))
+    assert queued(watches) == {}
+    watches.secrets.read_by(OTHER, [])
+    see(watches, secret("git", version=11), deleted=True)
+    assert queued(watches) == {"environments": {DEMO}}

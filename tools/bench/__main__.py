@@ -1,11 +1,14 @@
-"""`python -m bench ready`."""
+"""`python -m bench ready` and `python -m bench fleet`."""
 
 import sys
 import time
+from dataclasses import asdict
 
 import click
 
 from bench import machine, report
+from bench.fleet import report as fleet_report
+from bench.fleet import run as fleet_run
 from bench.ready import measure
 from bench.setup import DATABASE, VARIANTS, Bench
 from demo.platform import PlatformError
@@ -46,9 +49,30 @@ def ready(rounds: int, only: tuple[str, ...], cold: bool, keep: bool) -> None:
     finally:
         if not keep:
             bench.down()
-    click.echo(f"\n{report.render(runs, variants, facts, rounds=rounds, load=load)}\n")
+    section = report.render(runs, variants, facts, rounds=rounds, load=load)
+    click.echo(f"\n{section}\n")
     if not only and not cold:
-        say(f"written to {report.write(runs, variants, facts, rounds=rounds, load=load)}")
+        found = {"facts": facts, "load": load, "rounds": rounds, "runs": [asdict(run) for run in runs.runs]}
+        say(f"written to {report.write('ready', section, found)}")
+
+
+@cli.command()
+@click.option("--sizes", default="100,300,1000", show_default=True, envvar="SIZES", help="Environments, as N,N,N.")
+@click.option("--dry", is_flag=True, help="Write nothing into docs/.")
+def fleet(sizes: str, dry: bool) -> None:
+    """A fleet of environments on simulated nodes: the floor, the operator, and other ways."""
+    if current_kubeconfig() is not None:
+        raise click.UsageError("the benchmark makes clusters of its own: unset CLUSTER")
+    numbers = sorted(int(number) for number in sizes.split(","))
+    load = machine.load()
+    if report.busy(load):
+        say(click.style(f"the load average is {load:.1f}: other work falsifies the figures", fg="yellow"))
+    found = fleet_run.measure(numbers, say)
+    facts = machine.describe()
+    section = fleet_report.render(found, facts, load)
+    click.echo(f"\n{section}\n")
+    if not dry:
+        say(f"written to {report.write('fleet', section, {'facts': facts, 'load': load, **found.document()})}")
 
 
 def main() -> int:

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.ready import Runs
 from bench.serving import MILESTONES
@@ -12,21 +12,19 @@ from bench.setup import Variant
 from demo.platform import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- ready:begin -->", "<!-- ready:end -->"
 
 
-def write(runs: Runs, variants: Sequence[Variant], facts: Mapping[str, str], *, rounds: int, load: float) -> Path:
-    """Write both files; the path of the document."""
+def write(name: str, section: str, content: Mapping[str, Any]) -> Path:
+    """Put a section between its markers in the document, and its data into a file beside; the path of the document."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     text = DOCUMENT.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{DOCUMENT} lacks the markers {BEGIN} and {END}; put them where the results shall stand")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    section = render(runs, variants, facts, rounds=rounds, load=load)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
-    data = DOCUMENT.with_suffix("") / "ready.json"
+    if begin not in text or end not in text:
+        raise ValueError(f"{DOCUMENT} lacks the markers {begin} and {end}; put them where the results shall stand")
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    DOCUMENT.write_text(f"{before}{begin}\n{section}\n{end}{after}", encoding="utf-8")
+    data = DOCUMENT.with_suffix("") / f"{name}.json"
     data.parent.mkdir(exist_ok=True)
-    content = {"facts": dict(facts), "load": load, "rounds": rounds, "runs": [asdict(run) for run in runs.runs]}
     data.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return DOCUMENT
 

@@ -9,7 +9,9 @@ import click
 from demo.airflow import run_dag
 from demo.platform import GIT, REPOSITORY, SYSTEM, Platform, PlatformError
 from imagebuild.build import build
+from imagebuild.images import RECIPES
 from localcluster import Cluster, LocalClusterError
+from localcluster.binaries import MINIMUM_GO
 from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
@@ -81,17 +83,20 @@ def down() -> None:
         )
     for file in ("environment", "tenant", "class", "namespace"):
         platform.kubectl("delete", "--ignore-not-found", "--wait", "-f", str(QUICKSTART / f"{file}.yaml"))
+    platform.helm("uninstall", "airfield", "--ignore-not-found", "--wait")
     platform.kubectl("delete", "--ignore-not-found", "-f", str(REPOSITORY / "crds"))
     platform.kubectl("delete", "--ignore-not-found", "namespace", GIT, SYSTEM)
     platform.kubectl("delete", "--ignore-not-found", "clusterrole,clusterrolebinding", "airfield")
 
 
 def _needs() -> str:
-    references = ["airfield/airflow:3.3.2", "airfield/postgres:17", "airfield/operator:0.1.0"]
+    references = ", ".join(RECIPES[name].reference for name in IMAGES)
+    go = ".".join(map(str, MINIMUM_GO))
     return (
-        f"CLUSTER=current: your cluster must be able to run the images {', '.join(references)}, and needs a default"
-        " StorageClass and about 2 GiB of memory. Build and load them first, see docs/images.md"
-        " (kind: `kind load image-archive`, k3s: `k3s ctr images import`)"
+        f"CLUSTER=current: your cluster must have the images {references}, a default StorageClass with ReadWriteOnce"
+        " volumes, and about 2 GiB of memory on one node; you must be its administrator. Build and load the images"
+        " first, see docs/images.md (kind: `kind load image-archive`, k3s: `k3s ctr images import`). This machine needs"
+        f" Go {go} or newer: helm and kubectl are built the first time, which takes some minutes"
     )
 
 

@@ -13,6 +13,7 @@ import yaml
 from localcluster import Cluster, tool
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+OPERATOR_CHART = REPOSITORY / "charts" / "airfield"
 SYSTEM = "airfield-system"
 GIT = "airfield-demo"
 RESTRICTED = {
@@ -64,14 +65,20 @@ class Platform:
                 raise PlatformError(f"the CRDs are not established after {CRD_SECONDS} s")
             time.sleep(0.1)
 
-    def install_operator(self, *settings: str) -> None:
-        """CRDs and operator; `settings` are helm's `--set` pairs. Returns when the operator is ready."""
-        self.apply(REPOSITORY / "crds")
-        self.await_crds()
+    def helm(self, *arguments: str) -> str:
+        """Run helm in the operator's namespace; its standard output."""
+        return self._run([str(tool("helm")), *arguments, "--namespace", SYSTEM])
+
+    def install_operator(self, *settings: str, chart: Path = OPERATOR_CHART) -> None:
+        """Install or upgrade the operator, with the CRDs, whatever is there of it; returns when all replicas are ready.
+
+        `settings` are helm's `--set` pairs.
+        """
         self.namespace(SYSTEM)
-        chart = [str(tool("helm")), "template", "airfield", str(REPOSITORY / "charts" / "airfield"), "-n", SYSTEM]
-        objects = self._run([*chart, *(f"--set={pair}" for pair in settings)])
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=objects)
+        # CRDs and operator may have been applied without helm.
+        adopt = ("--server-side=true", "--force-conflicts", "--take-ownership")
+        self.helm("upgrade", "--install", "airfield", str(chart), *adopt, *(f"--set={pair}" for pair in settings))
+        self.await_crds()
         self.kubectl("-n", SYSTEM, "rollout", "status", "deployment/airfield", "--timeout=180s")
 
     def install_git(self, repositories: Mapping[str, Path], namespace: str = GIT, password: str = "") -> None:

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcluster import debian
 from localcluster.workspace import LocalClusterError, Progress, cache_folder, locked, quiet
 
 MODULES_FOLDER = Path(__file__).resolve().parent.parent / "go"
@@ -88,7 +89,7 @@ KWOK_STAGES = ("node/fast/node-initialize", "pod/fast/pod-ready", "pod/fast/pod-
 
 
 def tool(name: str, progress: Progress = quiet, *, assets: bool = True) -> Path:
-    """The path of program `name`, built now if the cache lacks it. May be called from several processes at once.
+    """The path of program `name`, built or unpacked now if the cache lacks it. Several processes may call it at once.
 
     Args:
         name: e.g. `helm` or `kubectl`.
@@ -98,6 +99,8 @@ def tool(name: str, progress: Progress = quiet, *, assets: bool = True) -> Path:
     Raises:
         LocalClusterError: no such program, no Go toolchain, or the build failed.
     """
+    if name in debian.PROGRAMS:
+        return debian.unpacked(name, progress)
     if name not in PROGRAMS:
         raise LocalClusterError(f"no program {name!r} is built here; choose one of {', '.join(sorted(PROGRAMS))}")
     provided = os.environ.get("KUBEBUILDER_ASSETS")

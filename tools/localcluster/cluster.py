@@ -129,6 +129,11 @@ class Cluster:
             processes=alive,
         )
 
+    def pid(self, process: str) -> int | None:
+        """The process id of one of the instance's processes, `kube-apiserver` for instance; None if it does not run."""
+        instance = Instance.load(self.name)
+        return None if instance is None else self._processes(instance).pid(process)
+
     def load_image(self, archive: Path, tag: str | None = None) -> list[str]:
         """Make the image in `archive` (docker or OCI tar) usable by pods; quick if it already is.
 

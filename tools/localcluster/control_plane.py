@@ -1,5 +1,7 @@
 """etcd, API server, controller manager and scheduler: the same for both kinds of instance."""
 
+import json
+
 from localcluster import pki
 from localcluster.api import Api, wait_for
 from localcluster.binaries import tool
@@ -85,15 +87,28 @@ def start(instance: Instance, processes: Processes) -> None:
             f"--service-account-signing-key-file={keys / 'sa.key'}",
             f"--service-cluster-ip-range={instance.services}",
             "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
+            # The second is for the sake of rights: many platforms have it.
+            "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
             "--allow-privileged=true",
             f"--kubelet-certificate-authority={keys / 'ca.crt'}",
             f"--kubelet-client-certificate={keys / 'admin.crt'}",
             f"--kubelet-client-key={keys / 'admin.key'}",
             "--kubelet-preferred-address-types=InternalIP",
             *endpoints,
+            *_auditing(instance),
         ],
     )
+
+
+def _auditing(instance: Instance) -> list[str]:
+    """What makes the API server write down every request, without bodies."""
+    if not instance.options.audited:
+        return []
+    policy = instance.folder / "audit-policy.yaml"
+    rules = {"omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
+    content = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", **rules}
+    policy.write_text(json.dumps(content))
+    return [f"--audit-policy-file={policy}", f"--audit-log-path={instance.audit_log}"]
 
 
 def wait_until_ready(instance: Instance, processes: Processes) -> None:

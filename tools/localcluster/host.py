@@ -1,6 +1,7 @@
 """What a node needs of this machine, and what its parts leave outside the instance's folder."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -30,7 +31,9 @@ def require_node_support(progress: Progress) -> None:
     """
     missing = [package for package, file in PACKAGES.items() if not file.exists()]
     reason = ""
-    if os.geteuid() != 0:
+    if platform.system() != "Linux":
+        reason = f"it runs {platform.system()}, and a node needs Linux"
+    elif os.geteuid() != 0:
         reason = "it must be run as root"
     elif missing and not shutil.which("apt-get"):
         reason = f"{', '.join(missing)} must be installed, and there is no apt-get to do it with"
@@ -41,17 +44,18 @@ def require_node_support(progress: Progress) -> None:
         )
     if missing:
         progress(f"installing Debian packages: {' '.join(missing)}")
-        _apt_get("update")
-        _apt_get("install", "--yes", "--no-install-recommends", *missing)
+        apt_get("update")
+        apt_get("install", "--yes", "--no-install-recommends", *missing)
     if not Path("/proc/sys/net/bridge").exists():
         # Where it is built into the kernel there is nothing to load; where it is missing, `sysctl` will say so.
         subprocess.run(["modprobe", "br_netfilter"], capture_output=True, check=False)
 
 
-def _apt_get(*arguments: str) -> None:
+def apt_get(*arguments: str, folder: Path | None = None) -> None:
+    """Run apt-get, in `folder` if one is given. LocalClusterError says what went wrong."""
     command = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LocalClusterError(f"`apt-get {arguments[0]}` failed: {(done.stderr or done.stdout).strip()[-1000:]}")
 

@@ -27,9 +27,12 @@ class Options:
     """Only etcd and the API server: nothing schedules or controls. Control planes only."""
     kwok_nodes: int = 0
     """How many simulated nodes; control planes only."""
+    audited: bool = False
+    """The API server writes down who asked for what, see `Instance.audit_log`."""
 
     def __str__(self) -> str:
         extra = (["bare"] if self.bare else []) + ([f"{self.kwok_nodes} kwok nodes"] if self.kwok_nodes else [])
+        extra += ["audited"] if self.audited else []
         return f"{self.kind} ({', '.join(extra)})" if extra else self.kind
 
 
@@ -89,6 +92,11 @@ class Instance:
     @property
     def pki(self) -> Path:
         return self.folder / "pki"
+
+    @property
+    def audit_log(self) -> Path:
+        """A line of JSON for each request, if the instance is audited."""
+        return self.folder / "audit.log"
 
     @property
     def kubeconfig(self) -> Path:

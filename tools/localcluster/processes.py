@@ -59,14 +59,14 @@ class Processes:
 
     def alive(self, name: str) -> bool:
         """Whether process `name` runs."""
-        return self._pid(name) is not None
+        return self.pid(name) is not None
 
     def kill(self, *names: str) -> None:
         """End processes at once and wait until they are gone.
 
         SIGKILL, because on SIGTERM a kube-apiserver goes on answering for up to a minute. Nothing has state to save.
         """
-        pids = [pid for name in names if (pid := self._pid(name)) is not None]
+        pids = [pid for name in names if (pid := self.pid(name)) is not None]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -85,7 +85,7 @@ class Processes:
     def _record(self, name: str) -> Path:
         return self.folder / "processes" / f"{name}.json"
 
-    def _pid(self, name: str) -> int | None:
+    def pid(self, name: str) -> int | None:
         """The process id, if that process lives and is the one that we started (ids are used again)."""
         try:
             record = json.loads(self._record(name).read_text())

@@ -1,14 +1,16 @@
 {{/* airflow.cfg. Whatever is wired here belongs to the chart: naming such a key in `config` or `env` is an error. */}}
 
-{{/* Keys of the chart that come from elsewhere than airflow.cfg: Secrets, or defaults that must stay. */}}
+{{/* Keys of the chart that come from elsewhere than airflow.cfg: Secrets, or defaults that must stay. Former names of keys, too. */}}
 {{- define "airflow.reserved" -}}
-core: [fernet_key, hostname_callable, multi_team, simple_auth_manager_users, simple_auth_manager_all_admins]
+core: [fernet_key, hostname_callable, multi_team, simple_auth_manager_users, simple_auth_manager_all_admins, sql_alchemy_conn]
 api: [secret_key, host, port, ssl_cert, ssl_key]
 api_auth: [jwt_secret, jwt_private_key_path, trusted_jwks_url, jwt_kid, jwt_algorithm]
 database: [sql_alchemy_conn, sql_alchemy_conn_async]
 logging: [worker_log_server_port, trigger_log_server_port]
 kubernetes_executor: [namespace, pod_template_file, client_factory, in_cluster, config_file, cluster_context, async_pod_creation, async_client_factory, multi_namespace_mode,
   multi_namespace_mode_namespace_list, worker_container_repository, worker_container_tag]
+webserver: [web_server_host, web_server_port, web_server_ssl_cert, web_server_ssl_key, secret_key]
+workers: [execution_api_server_url]
 {{- end }}
 
 {{- define "airflow.owned" -}}

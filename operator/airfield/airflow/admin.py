@@ -12,15 +12,20 @@ from airfield.postgres.errors import DatabaseError
 Outcome = Literal["created", "updated", "unchanged", "waiting"]
 
 N, R, P = 32768, 8, 1  # scrypt's cost as Werkzeug chooses it: 32 MiB and about 0.1 s
+N_RANDOM = 1024
+"""Cost for a password of ours: its 24 random characters cannot be guessed, however cheap a guess is."""
 MOST_WORK = 4 * N * R * P  # a tenant can write its own hashes, so what they may cost us is bounded
 MOST_ITERATIONS = 2_000_000
 SALT_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def werkzeug_hash(password: str) -> str:
-    """`scrypt:32768:8:1$salt$hex`, which is what Werkzeug's generate_password_hash writes."""
-    salt = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(16))
-    return f"scrypt:{N}:{R}:{P}${salt}${_scrypt(password, salt, N, R, P).hex()}"
+def werkzeug_hash(password: str, *, random: bool = False) -> str:
+    """`scrypt:32768:8:1$salt$hex`, which is what Werkzeug's generate_password_hash writes.
+
+    `random`: the password was made by a random generator; its hash costs a thirtieth.
+    """
+    salt, n = "".join(secrets.choice(SALT_CHARACTERS) for _ in range(16)), N_RANDOM if random else N
+    return f"scrypt:{n}:{R}:{P}${salt}${_scrypt(password, salt, n, R, P).hex()}"
 
 
 def verify(password: str, hashed: str) -> bool:
@@ -43,12 +48,13 @@ def _scrypt(password: str, salt: str, n: int, r: int, p: int) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt.encode(), n=n, r=r, p=p, maxmem=132 * n * r * p)
 
 
-async def ensure_admin(address: Address, username: str, password: str, email: str) -> Outcome:
+async def ensure_admin(address: Address, username: str, password: str, email: str, *, random: bool = False) -> Outcome:
     """Makes sure that `username` can log in with `password` and has the role Admin.
 
     "waiting" until FAB's tables and role exist (the api-server makes the role when it starts first). An account that
     somebody deactivated stays so. One transaction; checking costs about 0.1 s of CPU time. Log in with the
-    environment's own role. Raises DatabaseError Conflict when another user has the e-mail address.
+    environment's own role. `random`: as for `werkzeug_hash`. Raises DatabaseError Conflict when another user has the
+    e-mail address.
     """
     async with connect(address, f"making user {username}") as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('airfield admin', 0))")
@@ -60,7 +66,7 @@ async def ensure_admin(address: Address, username: str, password: str, email: st
         row = await cursor.fetchone()
         outcome: Outcome
         if row is None:
-            user, outcome = await _insert(connection, username, await _hash(password), email), "created"
+            user, outcome = await _insert(connection, username, await _hash(password, random), email), "created"
         else:
             user, stored = row
             valid = stored is not None and await asyncio.to_thread(verify, password, stored)
@@ -68,7 +74,7 @@ async def ensure_admin(address: Address, username: str, password: str, email: st
             if not valid:
                 await connection.execute(
                     "UPDATE public.ab_user SET password = %s, changed_on = now() WHERE id = %s",
-                    [await _hash(password), user],
+                    [await _hash(password, random), user],
                 )
         cursor = await connection.execute(
             "INSERT INTO public.ab_user_role (id, user_id, role_id)"
@@ -79,8 +85,8 @@ async def ensure_admin(address: Address, username: str, password: str, email: st
         return "updated" if outcome == "unchanged" and cursor.rowcount else outcome
 
 
-async def _hash(password: str) -> str:
-    return await asyncio.to_thread(werkzeug_hash, password)
+async def _hash(password: str, random: bool) -> str:
+    return await asyncio.to_thread(werkzeug_hash, password, random=random)
 
 
 async def _admin_role(connection: Connection) -> int | None:

@@ -48,6 +48,13 @@ class Condition(Model):
 Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")]
 
 
+def with_stalled(ready: Condition) -> tuple[Condition, ...]:
+    """A Ready that knows no waiting: as long as it is not True, somebody must change something, and Stalled says so."""
+    if ready.status == "True":
+        return (ready,)
+    return ready, ready.model_copy(update={"type": ConditionType.STALLED.value, "status": "True"})
+
+
 def carry_transitions(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Condition, ...]:
     """`new`, sorted by type, keeping the old transition time of every condition whose status did not change."""
     before = {condition.type: condition for condition in old}

@@ -227,6 +227,7 @@ class DatabaseStatus(Model):
         description="The kind of database. Once this is known, `spec.database` cannot ask for another kind."
     )
     host: Annotated[str, StringConstraints(max_length=253)] | None = Field(default=None, description="Server's host.")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(default=None, description="Server's TCP port.")
     name: Annotated[str, StringConstraints(max_length=63)] | None = Field(default=None, description="Database's name.")
     schema_revision: Annotated[str, StringConstraints(max_length=63)] | None = Field(
         default=None, description="The migration revision that the schema is known to be at."
@@ -252,6 +253,9 @@ class AirflowEnvironmentStatus(Model):
         default=(), description="The generated Secrets."
     )
     objects: Count | None = Field(default=None, description="Number of objects applied.")
+    applied: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None, description="Digest of what was applied: an operator that starts anew finds it as it was left."
+    )
 
 
 class AirflowEnvironment(Model):

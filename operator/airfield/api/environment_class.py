@@ -129,6 +129,10 @@ class DatabaseServer(Model):
     maintenance_database: (
         Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$")] | None
     ) = Field(default=None, description="Database that the administrator connects to; `postgres` if absent.")
+    connection_limit: Annotated[int, Field(ge=10, le=10000)] = Field(
+        default=100,
+        description="Connections that one environment may hold at a time, so that none uses up the server's.",
+    )
     former_clusters: Annotated[
         tuple[Annotated[str, StringConstraints(min_length=1, max_length=64)], ...],
         Field(max_length=16),

@@ -22,5 +22,7 @@ MANAGED_BY: Final = "airfield"
 
 ANNOTATION_PAUSED: Final = f"{GROUP}/paused"
 """`"true"` on an environment: the operator looks, but touches nothing until it is removed. Deletion still works."""
+ANNOTATION_GENERATED: Final = f"{GROUP}/generated"
+"""On a generated Secret, the fingerprint that it had then."""
 ANNOTATION_ACCEPT_KEY_LOSS: Final = f"{GROUP}/accept-key-loss"
 """On an environment whose Fernet Secret is lost for good, the lost key's fingerprint: a new key is made."""

@@ -28,6 +28,7 @@ RESERVED_CONFIG: Final[Mapping[str, tuple[str, ...]]] = {
         "multi_team",
         "simple_auth_manager_users",
         "simple_auth_manager_all_admins",
+        "sql_alchemy_conn",  # read as [database] sql_alchemy_conn
     ),
     "dag_processor": ("dag_bundle_config_list", "dag_bundle_storage_path"),
     "database": ("sql_alchemy_conn", "sql_alchemy_conn_async"),
@@ -47,6 +48,10 @@ RESERVED_CONFIG: Final[Mapping[str, tuple[str, ...]]] = {
         "worker_container_tag",
     ),
     "logging": ("base_log_folder", "worker_log_server_port", "trigger_log_server_port"),
+    # Former names, which Airflow 3 still reads: of [api] host, port, ssl_cert, ssl_key and secret_key …
+    "webserver": ("web_server_host", "web_server_port", "web_server_ssl_cert", "web_server_ssl_key", "secret_key"),
+    # … and of [core] execution_api_server_url.
+    "workers": ("execution_api_server_url",),
 }
 
 RESERVED_ENV: Final = ("AIRFLOW_HOME", "AIRFLOW_CONFIG", "HOME", "PYTHONPATH", "LD_PRELOAD")

@@ -12,7 +12,8 @@ from airfield.environment.admit import Manifest, NotAdmitted
 from airfield.environment.render import render as render_objects
 from airfield.environment.resolve import Effective, Unresolved
 from airfield.environment.secrets import Key, connection_secret, references
-from airfield.environment.values import ValuesError
+from airfield.environment.template.renderer import TemplateRenderer
+from airfield.environment.template.sandbox import ValuesError
 from airfield.helm.manifests import HelmError
 from airfield.helm.template import Helm
 from airfield.settings import Settings
@@ -35,31 +36,40 @@ async def render(
     found = await find(source)
     renderer = Helm(helm or settings.helm)
     objects: list[Manifest] = []
-    for key in found.chosen:
-        try:
-            effective = found.effective(key)
-            objects += await render_one(
-                renderer,
-                chart or settings.chart,
-                effective,
-                operator_namespace=settings.namespace,
-                kube_version=kube_version or found.kube_version or KUBE_VERSION,
-            )
-        except Unresolved as error:
-            raise unresolved(key, error) from None
-        except (HelmError, ValuesError, NotAdmitted) as error:
-            raise Failure(f"AirflowEnvironment {'/'.join(key)}: {error}{_hint(error)}") from None
-        for note in notes(effective):
-            click.echo(f"{'/'.join(key)}: {note}", err=True)
+    async with TemplateRenderer() as templates:
+        for key in found.chosen:
+            try:
+                effective = found.effective(key)
+                objects += await render_one(
+                    renderer,
+                    templates,
+                    chart or settings.chart,
+                    effective,
+                    operator_namespace=settings.namespace,
+                    kube_version=kube_version or found.kube_version or KUBE_VERSION,
+                )
+            except Unresolved as error:
+                raise unresolved(key, error) from None
+            except (HelmError, ValuesError, NotAdmitted) as error:
+                raise Failure(f"AirflowEnvironment {'/'.join(key)}: {error}{_hint(error)}") from None
+            for note in notes(effective):
+                click.echo(f"{'/'.join(key)}: {note}", err=True)
     click.echo(to_json(as_list(objects)) if output == "json" else to_yaml(objects), nl=output == "json")
 
 
 async def render_one(
-    helm: Helm, chart: Path, effective: Effective, *, operator_namespace: str, kube_version: str
+    helm: Helm,
+    templates: TemplateRenderer,
+    chart: Path,
+    effective: Effective,
+    *,
+    operator_namespace: str,
+    kube_version: str,
 ) -> list[Manifest]:
     """The objects of one environment, with stand-ins for what only a cluster has."""
     return await render_objects(
         helm,
+        templates,
         chart,
         effective,
         dict.fromkeys(sorted({*generated(effective), *derived(effective), *asked(effective)}), NOT_CREATED),

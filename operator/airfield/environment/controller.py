@@ -9,13 +9,14 @@ from pydantic import ValidationError
 
 from airfield.api import meta
 from airfield.api.conditions import ConditionType
-from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, DatabaseStatus
+from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, DatabaseStatus, DeletionPolicy
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.ensure.database import ensure_database
 from airfield.environment.ensure.deleted import Farewell, ensure_deleted
 from airfield.environment.ensure.health import ensure_healthy, url
 from airfield.environment.ensure.keys import ensure_keys
+from airfield.environment.ensure.memory import Memory
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
 from airfield.environment.events import ready_event
@@ -42,18 +43,23 @@ PHASES: Final[tuple[tuple[ConditionType, Phase], ...]] = (
 )
 
 
+LOOKS_PER_SECOND: Final = 10.0
+"""At most so many environments that are well are looked at in a second."""
+
+
 class Controller:
     """Brings environments to what their resources say. Knows nothing but keys; every pass starts from the cluster."""
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
+        self._memory = Memory(doors)
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """One pass. The seconds until the next one, None when the environment is gone."""
         with bind(environment="/".join(key)):
             body = self._doors.resources.environments.get(key)
             if body is None:
-                self._doors.inventory.let_go(key)
+                self._memory.forget(key)
                 return None
             try:
                 environment = AirflowEnvironment.model_validate(body)
@@ -62,37 +68,49 @@ class Controller:
             if environment.metadata.deletion_timestamp is not None:
                 return await self._delete(environment, body)
             if environment.metadata.annotations.get(meta.ANNOTATION_PAUSED) == "true":
-                await self._report(environment, body, {}, None, None, paused=True)
+                await self._report(environment, body, {}, None, paused=True)
                 return None
             if meta.FINALIZER not in environment.metadata.finalizers:
                 await self._set_finalizers(environment, [*environment.metadata.finalizers, meta.FINALIZER])
             return await self._ensure(environment, body)
 
     async def _ensure(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float:
-        outcomes: dict[ConditionType, Outcome] = {}
-        run: Run | None = None
-        effective: Effective | None = None
-        try:
-            effective = self._resolve(environment)
-        except Unresolved as error:
-            message = "; ".join(problem.message for problem in error.problems)
-            outcomes[ConditionType.RESOLVED] = Stall(error.problems[0].reason, message)
-        else:
-            outcomes[ConditionType.RESOLVED] = Done()
-            run = Run(self._doors, environment, effective, environment.status or AirflowEnvironmentStatus())
-            for kind, phase in PHASES:
-                try:
-                    outcomes[kind] = await phase(run)
-                except ApiError as error:
-                    if error.transient:
-                        raise
-                    outcomes[kind] = Stall(Reason.API_REFUSED, error.message, after=15)
-                if not isinstance(outcomes[kind], Done):
-                    break
-        await self._report(environment, body, outcomes, effective, run)
+        wished = self._memory.wish(environment)
+        run, outcomes = self._memory.resume(environment, wished) or (None, {})
+        if run is None:
+            try:
+                effective = self._resolve(environment)
+            except Unresolved as error:
+                message = "; ".join(problem.message for problem in error.problems)
+                outcomes[ConditionType.RESOLVED] = Stall(error.problems[0].reason, message)
+            else:
+                outcomes[ConditionType.RESOLVED] = Done()
+                run = Run(self._doors, environment, effective, environment.status or AirflowEnvironmentStatus())
+        if run is not None:
+            await self._go_through(run, outcomes)
+            self._memory.remember(run, wished, outcomes)
+        await self._report(environment, body, outcomes, run)
         # What has not come right for long is looked at more rarely.
         patience = min(15.0, run.unready_for().total_seconds() / 20) if run is not None else 0.0
-        return max(patience, next_look(outcomes, when_ready=self._doors.settings.health_seconds))
+        return max(patience, next_look(outcomes, when_ready=self._when_ready()))
+
+    async def _go_through(self, run: Run, outcomes: dict[ConditionType, Outcome]) -> None:
+        """The phases that are not known to be done, up to the first that is not."""
+        for kind, phase in PHASES:
+            if kind in outcomes:
+                continue
+            try:
+                outcomes[kind] = await phase(run)
+            except ApiError as error:
+                if error.transient:
+                    raise
+                outcomes[kind] = Stall(Reason.API_REFUSED, error.message, after=15)
+            if not isinstance(outcomes[kind], Done):
+                return
+
+    def _when_ready(self) -> float:
+        """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly."""
+        return max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
 
     def _resolve(self, environment: AirflowEnvironment) -> Effective:
         resources = self._doors.resources
@@ -125,7 +143,7 @@ class Controller:
             await self._set_finalizers(environment, [f for f in environment.metadata.finalizers if f != meta.FINALIZER])
             log.info("deleted: %s", outcome.message)
             return None
-        await self._report(environment, body, {ConditionType.HEALTHY: outcome}, None, None, deleting=True)
+        await self._report(environment, body, {ConditionType.HEALTHY: outcome}, None, deleting=True)
         return outcome.after
 
     async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> None:
@@ -142,18 +160,19 @@ class Controller:
         else:
             self._doors.resources.observe_environment(live)
 
-    async def _invalid(self, key: tuple[str, str], body: Mapping[str, Any], error: ValidationError) -> float:
+    async def _invalid(self, key: tuple[str, str], body: Mapping[str, Any], error: ValidationError) -> float | None:
         """A resource that this operator cannot read, made under other CRDs: say so, and touch nothing else."""
         outcome = Stall(Reason.INVALID_SPEC, "; ".join(validation_messages(error)))
-        readable = {**body, "spec": {"className": "unknown", "stage": "dev"}}
+        readable = {**body, "spec": {"className": "unknown", "stage": "dev", **_policy(body)}}
         try:
             shell = AirflowEnvironment.model_validate(readable)
-        except ValidationError:  # nor can its status
+        except ValidationError:  # nor can its status, or its class's name
+            readable["spec"]["className"] = "unknown"
             shell = AirflowEnvironment.model_validate({**readable, "status": None})
         if shell.metadata.deletion_timestamp is None:
-            await self._report(shell, body, {ConditionType.RESOLVED: outcome}, None, None)
+            await self._report(shell, body, {ConditionType.RESOLVED: outcome}, None)
         else:
-            await self._set_finalizers(shell, [f for f in shell.metadata.finalizers if f != meta.FINALIZER])
+            return await self._delete(shell, body)
         log.warning("%s/%s cannot be read: %s", *key, outcome.message)
         return outcome.after
 
@@ -162,7 +181,6 @@ class Controller:
         environment: AirflowEnvironment,
         body: Mapping[str, Any],
         outcomes: Mapping[ConditionType, Outcome],
-        effective: Effective | None,
         run: Run | None,
         *,
         paused: bool = False,
@@ -183,8 +201,8 @@ class Controller:
                 deleting=deleting,
             ),
         }
-        if effective is not None and run is not None:
-            changes |= _findings(effective, run)
+        if run is not None:
+            changes |= _findings(run)
         status = previous.model_copy(update=changes).model_dump(mode="json", by_alias=True, exclude_none=True)
         if status == body.get("status"):
             return
@@ -204,13 +222,26 @@ class Controller:
             log.warning("an Event was lost: %s", error.message)
 
 
+def _policy(body: Mapping[str, Any]) -> dict[str, str]:
+    """What can be read of a specification that cannot be read as a whole: its class, and what becomes of its data."""
+    spec = body.get("spec")
+    spec = spec if isinstance(spec, dict) else {}
+    found = {}
+    if isinstance(spec.get("className"), str):
+        found["className"] = spec["className"]
+    if spec.get("deletionPolicy") in set(DeletionPolicy):
+        found["deletionPolicy"] = spec["deletionPolicy"]
+    return found
+
+
 def _without_secrets(outcome: Outcome) -> Outcome:
     """What programs of tenants said, a container's last words for instance, may hold what no status may show."""
     return replace(outcome, message=hidden(outcome.message))
 
 
-def _findings(effective: Effective, run: Run) -> dict[str, Any]:
+def _findings(run: Run) -> dict[str, Any]:
     """What a reconcile found out beside the conditions."""
+    effective = run.effective
     database, known = run.contents.get(Key.DATABASE.secret(effective.name), {}), run.previous.database
     return {
         "version": effective.version,
@@ -221,10 +252,12 @@ def _findings(effective: Effective, run: Run) -> dict[str, Any]:
         "url": url(run),
         "admin_secret": Key.ADMIN.secret(effective.name),
         "keys": tuple(run.keys[name] for name in sorted(run.keys)) or run.previous.keys,
-        "objects": len(run.manifests) or run.previous.objects,
+        "objects": run.previous.objects if run.objects is None else run.objects,
+        "applied": run.previous.applied if run.applied is None else run.applied,
         "database": DatabaseStatus(
             mode=effective.database_mode,
             host=database.get("host") or (known.host if known else None),
+            port=int(database["port"]) if "port" in database else (known.port if known else None),
             name=database.get("database") or (known.name if known else None),
             schema_revision=run.schema_revision,
         ),

@@ -11,6 +11,7 @@ from airfield.environment.admit import ALLOWED_KINDS, DATA_KINDS
 from airfield.environment.layers import merge
 from airfield.environment.resolve import Unresolved, layers
 from airfield.environment.rollout import is_derived
+from airfield.environment.secrets import Key
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
 
@@ -58,9 +59,20 @@ def workloads(children: Mapping[Ref, Child]) -> list[Child]:
     ]
 
 
-def data(children: Mapping[Ref, Child]) -> list[Child]:
-    """What goes only where the policy says Delete: volumes and generated Secrets."""
-    return [child for _, child in sorted(children.items()) if not child.deleting and _ours(child) and _data(child)]
+def data(children: Mapping[Ref, Child], name: str) -> list[Child]:
+    """What goes only where the policy says Delete: volumes and generated Secrets of the environment called `name`.
+
+    Labels alone prove nothing here: somebody's copy of a Secret, made as a backup, has them too.
+    """
+    secrets = {key.secret(name) for key in Key}
+    return [
+        child
+        for _, child in sorted(children.items())
+        if not child.deleting
+        and _ours(child)
+        and _data(child)
+        and (child.ref.name in secrets if child.ref.kind == "Secret" else child.owned)
+    ]
 
 
 def pods(children: Mapping[Ref, Child]) -> list[Child]:

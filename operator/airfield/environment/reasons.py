@@ -1,4 +1,7 @@
-"""Every reason that an environment's conditions can give. docs/troubleshooting.md has a section for each."""
+"""Every reason that a condition can give, of environments, classes and tenants.
+
+docs/troubleshooting.md has a section for each.
+"""
 
 from enum import StrEnum
 
@@ -55,6 +58,9 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
     UNHEALTHY = "Unhealthy"
     BUNDLE_FAILED = "BundleFailed"
+
+    # Ready of a tenant.
+    NAMESPACE_CONFLICT = "NamespaceConflict"
 
     # Any of them.
     API_REFUSED = "ApiRefused"

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from airfield.environment.admit import Manifest, admit
 from airfield.environment.resolve import Effective
-from airfield.environment.values import Endpoint, context, render_values
+from airfield.environment.template.renderer import TemplateRenderer
+from airfield.environment.values import Endpoint, context
 from airfield.helm.manifests import HelmError
 from airfield.helm.template import Helm
 
 
 async def render(
     helm: Helm,
+    templates: TemplateRenderer,
     chart: Path,
     effective: Effective,
     digests: Mapping[str, str],
@@ -41,7 +43,7 @@ async def render(
         chart,
         release=effective.name,
         namespace=effective.namespace,
-        values=render_values(effective.values_template, variables),
+        values=await templates.render(effective.values_template, variables),
         kube_version=kube_version,
     )
     if not objects:

@@ -6,6 +6,7 @@ else put there; what decisions see of a Secret is a fingerprint.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,6 +61,8 @@ class SecretFact:
     fingerprint: str
     fields: frozenset[str]
     """Its keys whose values are text."""
+    as_generated: bool = False
+    """Nobody has changed it since it was generated."""
     problem: str | None = None
     """Why the content cannot be used, for generated Secrets that somebody else made or changed."""
 
@@ -170,9 +173,21 @@ def check_sslmode(text: str) -> str | None:
     return None if text in known else f"sslmode is not one of {', '.join(known)}"
 
 
+def check_host(text: str) -> str | None:
+    """What is wrong with the host in a database's Secret: one name or address it must be, no list and no path."""
+    if re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9])?", text):
+        return None
+    return "host is not the name or the address of one machine"
+
+
+def check_password(text: str) -> str | None:
+    """What is wrong with a password that is to be set on a server: its hash is only defined for printable ASCII."""
+    return None if text.isascii() and text.isprintable() else "password has characters other than printable ASCII"
+
+
 def check_lengths(content: Mapping[str, str]) -> str | None:
     """What is too long in a database's Secret to be an address, None when nothing is."""
-    most = {"host": 253, "database": 63, "username": 63}
+    most = {"database": 63, "username": 63}
     return next(
         (f"{field} is longer than {n} characters" for field, n in most.items() if len(content[field]) > n), None
     )

@@ -77,6 +77,12 @@ def conditions(
     return carry_transitions(previous.conditions, tuple(kept.values()))
 
 
+def is_calm(status: AirflowEnvironmentStatus) -> bool:
+    """Whether the environment was well, or on its way there, when it was last looked at."""
+    ready = next((condition for condition in status.conditions if condition.type == ConditionType.READY), None)
+    return ready is not None and (ready.status == "True" or ready.reason == Reason.STARTING)
+
+
 def next_look(outcomes: Mapping[ConditionType, Outcome], *, when_ready: float) -> float:
     """Seconds until the environment is looked at again without anything having happened."""
     waits = [outcome.after for outcome in outcomes.values() if isinstance(outcome, Wait | Stall)]

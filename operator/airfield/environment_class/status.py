@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from airfield.api.conditions import Condition, ConditionType, carry_transitions
+from airfield.api.conditions import Condition, ConditionType, carry_transitions, with_stalled
 from airfield.api.environment_class import AirflowEnvironmentClass, AirflowEnvironmentClassStatus, TemplateStatus
+from airfield.environment.reasons import Reason
 from airfield.environment_class.templates import Wanted
 
 
@@ -25,13 +26,13 @@ def class_status(
         status="False" if errors else "True",
         observed_generation=generation,
         last_transition_time=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        reason="TemplateFailed" if errors else "Succeeded",
+        reason=(Reason.TEMPLATE_FAILED if errors else Reason.SUCCEEDED).value,
         message=message[:4096],
     )
     previous = blueprint.status.conditions if blueprint.status else ()
     return AirflowEnvironmentClassStatus(
         observed_generation=generation,
-        conditions=carry_transitions(previous, (ready,)),
+        conditions=carry_transitions(previous, with_stalled(ready)),
         environments=environments,
         templates=tuple(
             TemplateStatus(

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import tempfile
 import zlib
 from collections import OrderedDict
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airfield.helm.chart import ChartDigests
 from airfield.helm.manifests import HelmError, parse
 from airfield.runtime.documents import as_yaml
+from airfield.runtime.processes import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,6 +125,8 @@ class Helm:
     async def _run_in(self, home: str, arguments: list[str], stdin: bytes) -> bytes:
         # Nothing of our environment: no plugins, no repositories, no kubeconfig, no proxies.
         environment = {f"HELM_{name}_HOME": f"{home}/{name.lower()}" for name in ("CACHE", "CONFIG", "DATA")}
+        # It lives for a moment: collecting its garbage would be a third of the work.
+        environment |= {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
         environment |= {"HOME": home, "PATH": os.environ.get("PATH", os.defpath), "KUBECONFIG": os.devnull}
         try:
             process = await asyncio.create_subprocess_exec(
@@ -145,7 +147,7 @@ class Helm:
         except TimeoutError:
             raise HelmError(f"helm {arguments[0]} took longer than {self._timeout:g} s") from None
         finally:
-            await _kill(process)
+            await end(process)
         if code != 0:
             raise HelmError(useful(errors.decode(errors="replace"), home) or f"helm ended with exit code {code}")
         return output
@@ -178,15 +180,6 @@ async def _communicate(process: asyncio.subprocess.Process, stdin: bytes) -> tup
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return output.result(), errors.result()
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """End the process and whatever it started, and reap it, even while being cancelled."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        # Not wait(): that waits for ever while output is left unread.
-        await asyncio.shield(process.communicate())
 
 
 def useful(stderr: str, home: str = "") -> str:

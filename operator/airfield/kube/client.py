@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import random
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from airfield.api import meta
-from airfield.kube.errors import ApiError, ApiUnavailable
+from airfield.kube.errors import ApiError
 from airfield.kube.kinds import POD, Kind, Ref, kind_named
-from airfield.runtime.documents import as_yaml
+from airfield.kube.transport import Object, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
-    from airfield.kube.credentials import Credentials
-
-MAX_CONNECTIONS = 32
 PAGE = 500
 RETRIES = 3
-MAX_PATIENCE = 10.0
-"""Longest Retry-After in seconds that is waited out here; beyond it the caller's own back-off does better."""
+"""How often a list is begun anew whose snapshot the server has forgotten."""
 
-TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
-"""In seconds. No total: it would count the wait for a free connection."""
-
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OTHER_UID = re.compile("UID in (the )?precondition")  # the API server has two texts for it
-_BAD_PATCH = "failed to create typed patch object"
 
-Object = dict[str, Any]
 Objects = list[Object]
 Patch = list[Any] | dict[str, Any]
 """A JSON patch (RFC 6902), or a merge patch (RFC 7386)."""
 
 
-class KubeClient:
+class KubeClient(Transport):
     """Reads and writes objects; every failure is an ApiError that names verb and object. Use it with `async with`."""
-
-    def __init__(
-        self,
-        credentials: Credentials,
-        *,
-        on_request: Callable[[str, str, int], None] | None = None,
-    ) -> None:
-        """`on_request(verb, kind, status)` is told of every request sent; status 0 means that there was no answer."""
-        self._credentials = credentials
-        self._on_request = on_request
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            self._credentials.url,
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=self._credentials.ssl or True),
-            timeout=TIMEOUT,
-            headers={"User-Agent": "airfield"},
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
-            self._session = None
 
     async def get(self, ref: Ref) -> Object | None:
         """The object, or None when it does not exist."""
@@ -88,35 +51,76 @@ class KubeClient:
 
         Read in pages; begun again when the server has forgotten the snapshot that the pages come from.
         """
-        where = f"{kind.plural} in {namespace}" if namespace else kind.plural
-        query = {"limit": str(PAGE)} | ({"labelSelector": label_selector} if label_selector else {})
-        accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1" if metadata_only else None
+        if namespace is None and kind.namespaced and self._namespaces:
+            lists = [
+                await self.list(kind, each, label_selector, metadata_only=metadata_only) for each in self._namespaces
+            ]
+            return [obj for objects in lists for obj in objects]
         for restarts_left in reversed(range(RETRIES)):
+            items: Objects = []
             try:
-                return await self._pages(kind, kind.path(namespace or ""), where, query, accept)
+                async for page, _ in self.pages(
+                    kind, namespace or "", label_selector or "", metadata_only=metadata_only
+                ):
+                    items += page
             except ApiError as error:
                 if not error.gone or not restarts_left:
                     raise
+            else:
+                return items
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
-    async def _pages(self, kind: Kind, path: str, where: str, query: Mapping[str, str], accept: str | None) -> Objects:
-        items: Objects = []
+    async def pages(
+        self, kind: Kind, namespace: str, label_selector: str, *, metadata_only: bool = False
+    ) -> AsyncIterator[tuple[Objects, str]]:
+        """The objects of a kind, a page at a time, each page with the resourceVersion of the whole list.
+
+        Raises:
+            ApiError: `gone` when the server has forgotten the snapshot that the pages come from.
+        """
+        where = f"{kind.plural} in {namespace}" if namespace else kind.plural
+        query = {"limit": str(PAGE)} | ({"labelSelector": label_selector} if label_selector else {})
         token = ""
         while True:
             page = await self._request(
                 "list",
                 where,
                 "GET",
-                path,
+                kind.path(namespace),
                 kind=kind.kind,
                 query={**query, **({"continue": token} if token else {})},
-                headers={"Accept": accept} if accept else {},
+                headers={"Accept": _METADATA_LIST} if metadata_only else {},
                 idempotent=True,
             )
-            items += [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or ()]
-            token = page.get("metadata", {}).get("continue", "")
+            metadata = page.get("metadata", {})
+            items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or ()]
+            yield items, metadata.get("resourceVersion", "")
+            token = metadata.get("continue", "")
             if not token:
-                return items
+                return
+
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str,
+        label_selector: str,
+        *,
+        version: str,
+        seconds: float,
+        metadata_only: bool = False,
+    ) -> AsyncIterator[Object]:
+        """Events since a resourceVersion, bookmarks among them, for so many seconds at most.
+
+        Raises:
+            ApiError: for an ERROR event, and when the watch cannot be begun; `gone`: that version is too old.
+        """
+        query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        query |= {"timeoutSeconds": str(max(int(seconds), 1))}
+        query |= {"labelSelector": label_selector} if label_selector else {}
+        headers = {"Accept": _METADATA} if metadata_only else {}
+        async for event in self._events(kind, kind.path(namespace), query, headers):
+            event["object"] |= {"apiVersion": kind.api_version, "kind": kind.kind}
+            yield event
 
     async def apply(
         self,
@@ -219,111 +223,9 @@ class KubeClient:
                 return None
             raise
 
-    async def _request(
-        self,
-        verb: str,
-        target: Ref | str,
-        method: str,
-        path: str,
-        *,
-        kind: str = "",
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        content_type: str = "application/json",
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool = False,
-    ) -> Object:
-        kind = kind or (target.kind if isinstance(target, Ref) else target.split(" ", 1)[0])
-        data = None if body is None else as_yaml(body).encode()  # an apply is read as YAML
-        all_headers = {"Content-Type": content_type} if data else {}
-        all_headers.update(headers or {})
-        text = await self._send(
-            verb, target, method, path, kind, query, data=data, headers=all_headers, idempotent=idempotent
-        )
-        try:
-            result: Object = json.loads(text)
-        except ValueError as error:
-            raise ApiError(502, "BadGateway", f"{verb} {target}: the answer is not JSON: {text[:200]!r}") from error
-        return result
-
-    async def _send(
-        self,
-        verb: str,
-        target: Ref | str,
-        method: str,
-        path: str,
-        kind: str,
-        query: Mapping[str, str] | None,
-        *,
-        data: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> bytes:
-        """Send a request, again where that is safe and promising, and give back the body of a 2xx."""
-        if self._session is None:
-            raise RuntimeError("KubeClient is used outside of its `async with` block")
-        for attempt in range(RETRIES + 1):
-            last = attempt == RETRIES
-            status = 0
-            try:
-                async with self._session.request(
-                    method,
-                    path,
-                    params=query,
-                    data=data,
-                    headers={**(headers or {}), **await self._credentials.headers()},
-                    server_hostname=self._credentials.server_hostname,
-                    proxy=self._credentials.proxy,
-                    allow_redirects=False,
-                ) as response:
-                    status = response.status
-                    text = await response.read()
-                    retry_after = _seconds(response.headers.get("Retry-After"))
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                if last or not idempotent:
-                    raise ApiUnavailable(f"{verb} {target}: no answer: {error or type(error).__name__}") from error
-                delay = 0.1 * 2**attempt
-            else:
-                if status < 300:
-                    return text
-                failure = _failure(status, text, retry_after, f"{verb} {target}")
-                # With 503 the header says that the request was not begun: a server that starts, or shuts down.
-                asked_to_wait = status == 429 or (status == 503 and retry_after is not None)
-                delay = 0.5 * 2**attempt if retry_after is None else retry_after
-                if last or not asked_to_wait or delay > MAX_PATIENCE:
-                    raise failure
-            finally:
-                if self._on_request:
-                    self._on_request(verb.split(" ", 1)[0], kind, status)
-            await asyncio.sleep(delay * random.uniform(1, 1.5))  # noqa: S311 - jitter
-        raise AssertionError  # pragma: no cover - the last attempt returns or raises
-
 
 def _path(ref: Ref) -> str:
     kind = kind_named(ref.api_version, ref.kind)
     if kind.namespaced and not ref.namespace:
         raise ValueError(f"{ref} has no namespace; set metadata.namespace")
     return kind.path(ref.namespace, ref.name)
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        return max(0.0, float(header)) if header else None
-    except ValueError:  # the header's other form, a date, is not one that API servers send
-        return None
-
-
-def _failure(status: int, body: bytes, retry_after: float | None, what: str) -> ApiError:
-    """The error in a Status object, or in whatever a proxy on the way answered."""
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        parsed = {"message": body[:500].decode(errors="replace").strip()}
-    message, reason = parsed.get("message") or "no message", parsed.get("reason") or f"HTTP{status}"
-    text = f"{what}: {message} (HTTP {status})"
-    if status == 500 and _BAD_PATCH in message:
-        # A server-side apply that breaks the schema is the client's fault, whatever the API server calls it.
-        status, reason = 422, "Invalid"
-    return ApiError(status, reason, text, retry_after)

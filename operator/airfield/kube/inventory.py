@@ -1,12 +1,13 @@
 """What the cluster looked like at the last watch event: the children of every environment, in memory.
 
-Pure: no I/O. It is a cache that may be lost at any time; `replace` from a relist repairs it, and all that a gap costs
-is a server-side apply that changes nothing.
+Pure: no I/O. It is a cache that may be lost at any time; the next list repairs it, and all that a gap costs is a
+server-side apply that changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from airfield.api import meta
@@ -15,7 +16,9 @@ from airfield.kube.ownership import digest, owned_digest
 from airfield.kube.state import ChildState, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    from airfield.kube.kinds import Kind
 
 TOMBSTONES = 4096
 """Deletions remembered: many more than can happen while the answer to one request is under way."""
@@ -24,7 +27,7 @@ Key = tuple[str, str]
 """Namespace and name of an environment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Child:
     """One object of an environment, boiled down to what decisions need."""
 
@@ -35,8 +38,13 @@ class Child:
     state: ChildState
     deleting: bool
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """All of it but the state, of which only what a claim asks for counts."""
+        return self.uid, self.owned, self.labels, self.deleting, self.state.claim
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class _Seen:
     """A child and the version it was seen at."""
 
@@ -62,7 +70,7 @@ def child_of(obj: Mapping[str, Any]) -> Child:
         ref=Ref.of(obj),
         uid=metadata.get("uid", ""),
         owned=owned_digest(obj),
-        labels=metadata.get("labels") or {},
+        labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
         state=state_of(obj),
         deleting="deletionTimestamp" in metadata,
     )
@@ -85,6 +93,7 @@ class Inventory:
         self._seen: dict[Key, dict[Ref, _Seen]] = {}
         self._applied: dict[Key, dict[Ref, tuple[str, str]]] = {}
         self._home: dict[Ref, Key] = {}
+        self._revisions: dict[Key, int] = {}
         self._deleted: dict[str, int | None] = {}  # uid → version of the deletion; the latest TOMBSTONES of them
 
     def observe(self, obj: Mapping[str, Any]) -> Key | None:
@@ -97,8 +106,12 @@ class Inventory:
         if home is not None and home != key:
             self._remove(home, ref)
         if key is not None:
-            self._seen.setdefault(key, {})[ref] = _Seen(child_of(obj), version)
+            child = child_of(obj)
+            known = self._seen.setdefault(key, {}).get(ref)
+            self._seen[key][ref] = _Seen(child, version)
             self._home[ref] = key
+            if known is None or known.child.shape != child.shape:
+                self._revise(key, ref)
         return key or home
 
     def forget(self, obj: Mapping[str, Any]) -> Key | None:
@@ -119,13 +132,23 @@ class Inventory:
         if home is not None:
             self._remove(home, ref)
 
-    def replace(self, environment_key: Key, objs: Iterable[Mapping[str, Any]]) -> None:
-        """Take in a complete list of an environment's children: whatever is not in it is gone."""
-        current = {Ref.of(obj): obj for obj in objs}
-        for ref in self._seen.get(environment_key, {}).keys() - current.keys():
-            self._remove(environment_key, ref)
-        for obj in current.values():
-            self.observe(obj)
+    def retain(self, kind: Kind, namespace: str, present: Collection[Ref], version: str) -> set[Key]:
+        """Take in a complete list of a kind, of a namespace if it is not "": whatever else of it was older is gone.
+
+        The environments that lost something. `version`: the list's.
+        """
+        latest = int(version) if version.isdecimal() else None
+        gone = [
+            (ref, key)
+            for ref, key in self._home.items()
+            if ref.kind == kind.kind
+            and ref not in present
+            and namespace in {"", ref.namespace}
+            and not _older(latest, self._seen[key][ref].version)
+        ]
+        for ref, key in gone:
+            self._remove(key, ref)
+        return {key for _, key in gone}
 
     def children(self, key: Key) -> dict[Ref, Child]:
         """The children of an environment, as last seen."""
@@ -156,14 +179,49 @@ class Inventory:
         seen = self._seen.get(key, {}).get(ref)
         return seen is None or self.applied(key, ref) != (digest(manifest), seen.child.owned)
 
+    def fingerprint(self, key: Key, refs: Iterable[Ref]) -> str:
+        """Digest of what was applied to these objects and of what we own of them; "" if one was not applied."""
+        applied, seen = self._applied.get(key, {}), self._seen.get(key, {})
+        found = []
+        for ref in sorted(refs):
+            if ref not in applied or ref not in seen or applied[ref][1] != seen[ref].child.owned:
+                return ""
+            found.append((str(ref), *applied[ref]))
+        return digest(found)
+
+    def recognise(self, key: Key, manifests: Iterable[Mapping[str, Any]], fingerprint: str) -> bool:
+        """Take these manifests for applied if, as the objects are now, their `fingerprint` is this one.
+
+        So a new process finds an environment as the last one left it, and applies nothing.
+        """
+        seen = self._seen.get(key, {})
+        wanted = {Ref.of(manifest): digest(manifest) for manifest in manifests}
+        if self._applied.get(key) or not seen.keys() >= wanted.keys():
+            return False
+        records = {ref: (hashed, seen[ref].child.owned) for ref, hashed in wanted.items()}
+        if digest([(str(ref), *records[ref]) for ref in sorted(records)]) != fingerprint:
+            return False
+        self._applied[key] = records
+        return True
+
+    def revision(self, key: Key) -> int:
+        """Counts the changes of an environment's objects other than of their state; pods do not count."""
+        return self._revisions.get(key, 0)
+
     def let_go(self, key: Key) -> None:
         """Take in that an environment is gone: what was applied is history, what was orphaned is still seen."""
         self._applied.pop(key, None)
+        self._revisions.pop(key, None)
+
+    def _revise(self, key: Key, ref: Ref) -> None:
+        if ref.kind != "Pod":
+            self._revisions[key] = self._revisions.get(key, 0) + 1
 
     def _remove(self, key: Key, ref: Ref) -> None:
         del self._home[ref]
         del self._seen[key][ref]
         self._applied.get(key, {}).pop(ref, None)
+        self._revise(key, ref)
         if not self._seen[key]:
             del self._seen[key]
             self._applied.pop(key, None)

@@ -7,6 +7,7 @@ reaches the API server.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def kind_named(api_version: object, kind: object) -> Kind:
     return found
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Ref:
     """The name of one object. `namespace` is "" for cluster-scoped objects, and where a manifest leaves it out."""
 
@@ -95,7 +96,13 @@ class Ref:
     def of(manifest: Mapping[str, Any]) -> Ref:
         """The name that a manifest or a live object carries; the kind need not be registered."""
         metadata = manifest["metadata"]
-        return Ref(manifest["apiVersion"], manifest["kind"], metadata.get("namespace") or "", metadata["name"])
+        # Of a hundred thousand names all but the last part are the same few strings.
+        return Ref(
+            intern(manifest["apiVersion"]),
+            intern(manifest["kind"]),
+            intern(metadata.get("namespace") or ""),
+            metadata["name"],
+        )
 
     def __str__(self) -> str:
         """Like `Deployment team-a/demo-scheduler`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,10 +21,13 @@ class Resources:
     environments: dict[Key, Object] = field(default_factory=dict)
     tenants: dict[str, Object] = field(default_factory=dict)
     classes: dict[str, Object] = field(default_factory=dict)
+    _claims: dict[str, list[Object]] = field(default_factory=dict, repr=False)
+    _indexed: tuple[Object, ...] = field(default=(), repr=False)
+    """Which bodies `_claims` was made of; none is changed in place."""
 
     def observe_environment(self, body: Object) -> None:
         """Take in a newer body of an environment; an older one than is known is dropped."""
-        metadata = body["metadata"]
+        metadata = slim(body)["metadata"]
         key = (metadata["namespace"], metadata["name"])
         known = self.environments.get(key)
         if known is None or not _older(metadata, known["metadata"]):
@@ -31,11 +35,14 @@ class Resources:
 
     def claims(self, namespace: str) -> list[Object]:
         """The tenants that list the namespace, by name."""
-        return [
-            tenant
-            for _, tenant in sorted(self.tenants.items())
-            if namespace in namespaces_of(tenant) and "deletionTimestamp" not in tenant["metadata"]
-        ]
+        held = tuple(self.tenants.values())
+        if len(held) != len(self._indexed) or not all(map(operator.is_, held, self._indexed)):
+            self._indexed, self._claims = held, {}
+            for _, tenant in sorted(self.tenants.items()):
+                if "deletionTimestamp" not in tenant["metadata"]:
+                    for claimed in namespaces_of(tenant):
+                        self._claims.setdefault(claimed, []).append(tenant)
+        return self._claims.get(namespace, [])
 
     def of_class(self, name: str) -> set[Key]:
         """The environments that are built from a class."""
@@ -57,7 +64,7 @@ def answered(store: dict[K, Object], key: K, live: Object) -> None:
     """Take in the answer to a write of a status, unless it brings a new wish: that is for its watch event to tell."""
     known = store.get(key)
     if known is not None and wish(live) == wish(known) and not _older(live["metadata"], known["metadata"]):
-        store[key] = live
+        store[key] = slim(live)
 
 
 def relisted(store: dict[K, Object], before: Mapping[K, Object], listed: Mapping[K, Object]) -> None:
@@ -73,6 +80,12 @@ def relisted(store: dict[K, Object], before: Mapping[K, Object], listed: Mapping
 def namespaces_of(tenant: Mapping[str, Any]) -> set[str]:
     """The namespaces that a tenant lists."""
     return {entry.get("name", "") for entry in tenant.get("spec", {}).get("namespaces") or ()}
+
+
+def slim(obj: Object) -> Object:
+    """The object without the half of it that nobody here reads: who set which field when."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
 
 
 def _older(metadata: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

@@ -25,7 +25,7 @@ WAITING_PROBLEMS = frozenset(
 """Reasons of a waiting container that do not pass by themselves."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClaimSpec:
     """What a PersistentVolumeClaim asks for; "" and () where it leaves that to the cluster and has no answer yet.
 
@@ -39,7 +39,7 @@ class ClaimSpec:
     named: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ChildState:
     """The state of one object. Fields that its kind does not have keep their defaults.
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -14,6 +16,10 @@ CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 SESSION_SECONDS = 120
 OLDEST_SERVER = 15
+SLOW_SECONDS = 2.0
+SILENT_SECONDS = 10.0
+"""So long nobody tries a server again that took longer than SLOW_SECONDS to refuse a connection, or to be given up."""
+SILENT_SERVERS = 256
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -33,6 +39,34 @@ class Address:
         return f"{self.host}:{self.port}, database {self.database}, role {self.user}"
 
 
+class _Silent:
+    """Servers that lately took long to say nothing. Many environments share one; not each must wait for itself."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, int], tuple[float, psycopg.OperationalError]] = {}
+
+    async def reach(self, address: Address, **settings: Any) -> Connection:
+        """A new connection; psycopg.OperationalError at once, the last one, for a server that is known to be silent."""
+        place = (address.host, address.port)
+        until, error = self._until.get(place, (0.0, None))
+        started = monotonic()
+        if error is not None and started < until:
+            raise error
+        try:
+            connection = await psycopg.AsyncConnection.connect(**settings)
+        except psycopg.OperationalError as failure:
+            if monotonic() - started > SLOW_SECONDS:
+                self._until[place] = (monotonic() + SILENT_SECONDS, failure.with_traceback(None))
+                if len(self._until) > SILENT_SERVERS:
+                    del self._until[next(iter(self._until))]
+            raise
+        self._until.pop(place, None)
+        return connection
+
+
+_SILENT: Final = _Silent()
+
+
 @asynccontextmanager
 async def connect(address: Address, doing: str) -> AsyncIterator[Connection]:
     """An autocommit connection; errors inside the block become DatabaseError, told as "`doing` on `address`: …".
@@ -43,7 +77,8 @@ async def connect(address: Address, doing: str) -> AsyncIterator[Connection]:
     with translated(str(address), doing):
         async with (
             asyncio.timeout(SESSION_SECONDS),
-            await psycopg.AsyncConnection.connect(
+            await _SILENT.reach(
+                address,
                 host=address.host,
                 port=address.port,
                 user=address.user,

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
-import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airfield.runtime.redaction import Redactor
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-MAX_SECRETS = 10_000
-MIN_SECRET = 6
-"""Shorter values are not redacted: they hide nothing and would riddle the logs with holes."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
@@ -38,45 +34,20 @@ def bind(**fields: str) -> Iterator[None]:
         _fields.reset(token)
 
 
-class _Secrets:
-    """The latest values to be hidden, as one regular expression that is compiled anew when they have changed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._values: dict[str, None] = {}
-        self._pattern: re.Pattern[str] | None = None
-
-    def add(self, values: Iterable[str]) -> None:
-        with self._lock:
-            for value in values:
-                # JSON escapes some characters, so a value has two spellings.
-                for spelling in {value, json.dumps(value, ensure_ascii=False)[1:-1]}:
-                    if len(value) >= MIN_SECRET and spelling not in self._values:
-                        self._values[spelling] = None
-                        self._pattern = None
-            while len(self._values) > MAX_SECRETS:
-                del self._values[next(iter(self._values))]
-
-    def hide(self, text: str) -> str:
-        with self._lock:
-            if self._values and self._pattern is None:
-                longest_first = sorted(self._values, key=len, reverse=True)
-                self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-            pattern = self._pattern
-        return pattern.sub("***", text) if pattern else text
-
-
-_secrets = _Secrets()
+_secrets = Redactor()
 
 
 def redact(values: Iterable[str]) -> None:
-    """Have `***` written in place of these strings from now on; of too many the oldest are let go."""
-    _secrets.add(values)
+    """Have `***` logged in place of these strings from now on; see `Redactor`. They belong to the bound environment."""
+    _secrets.add(values, _fields.get().get("environment", ""))
 
 
 def hidden(text: str) -> str:
-    """`text` with `***` in place of what `redact` was given."""
-    return _secrets.hide(text)
+    """`text` with `***` in place of the bound environment's secrets.
+
+    Of those of others it must not give a hint: whoever reads the text could try out what they are.
+    """
+    return _secrets.hide(text, _fields.get().get("environment", ""))
 
 
 class JsonFormatter(logging.Formatter):
@@ -93,7 +64,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["error"] = self.formatException(record.exc_info)
-        return _secrets.hide(json.dumps(entry, ensure_ascii=False, default=str))
+        return json.dumps({name: _harmless(value) for name, value in entry.items()}, ensure_ascii=False)
 
 
 class TextFormatter(logging.Formatter):
@@ -118,6 +89,13 @@ def configure(level: str = "INFO", *, json_lines: bool | None = None) -> None:
     as_json = not sys.stderr.isatty() if json_lines is None else json_lines
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def _harmless(value: object) -> object:
+    """A field's value without secrets; the field's name and the form of the line are not a tenant's to change."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _secrets.hide(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _all_fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -1,25 +1,51 @@
-"""What Airfield tells Prometheus about itself. One object that is passed around; nothing global."""
+"""What Airfield tells Prometheus about itself. One object that is passed around; nothing global.
+
+docs/metrics.md is generated from this registry. What is counted per environment is bounded: an environment has three
+series, and every other label has few values.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import platform
+from collections import Counter as Tally
+from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.metrics_core import Metric
 
 RECONCILE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class EnvironmentState(NamedTuple):
+    """What is told of one environment; "" where something is not known yet."""
+
+    namespace: str
+    name: str
+    tenant: str = ""
+    blueprint: str = ""
+    version: str = ""
+    stage: str = ""
+    ready: str = "Unknown"
+    """True, False or Unknown."""
+    reason: str = ""
+    stalled: bool = False
+    paused: bool = False
 
 
 class Metrics:
     """Counters and gauges, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = "") -> None:
         registry = self.registry = CollectorRegistry()
         self.reconcile_seconds = Histogram(
             "airfield_reconcile_duration_seconds",
-            "Time spent on one reconcile, by kind of resource and outcome",
+            "Time spent on one reconcile, by kind of resource and outcome: ok, error",
             ["kind", "outcome"],
             buckets=RECONCILE_BUCKETS,
             registry=registry,
@@ -30,11 +56,11 @@ class Metrics:
             ["verb", "kind", "code"],
             registry=registry,
         )
+        self.watch_events = Counter(
+            "airfield_watch_events", "Events that the watches brought, by kind of object", ["kind"], registry=registry
+        )
         self.helm_renders = Counter(
             "airfield_helm_renders", "Charts rendered, by outcome: ok, error, cached", ["outcome"], registry=registry
-        )
-        self._environments = Gauge(
-            "airfield_environments", "Environments by the state of their Ready condition", ["ready"], registry=registry
         )
         self._queue_depth = Gauge(
             "airfield_queue_depth", "Keys that wait for a worker, by queue", ["queue"], registry=registry
@@ -45,6 +71,22 @@ class Metrics:
             ["queue"],
             registry=registry,
         )
+        self._leader = Gauge(
+            "airfield_leader", "1 on the replica that reconciles and writes, 0 on the others", registry=registry
+        )
+        self._relist_age = Gauge(
+            "airfield_relist_age_seconds", "Since everything was last listed with success", registry=registry
+        )
+        self._resync = Gauge(
+            "airfield_resync_interval_seconds", "How often everything is to be listed", registry=registry
+        )
+        self._environments = _Environments()
+        registry.register(self._environments)
+        build = Gauge(
+            "airfield_build_info", "Always 1; what this operator is", ["version", "python"], registry=registry
+        )
+        build.labels(version, platform.python_version()).set(1)
+        ProcessCollector(registry=registry)
 
     def on_request(self, verb: str, kind: str, status: int) -> None:
         """Count a request to the Kubernetes API; the shape of KubeClient's hook."""
@@ -54,16 +96,74 @@ class Metrics:
         """Count a render; the shape of Helm's hook."""
         self.helm_renders.labels(outcome).inc()
 
+    def on_event(self, kind: str) -> None:
+        """Count a watch event."""
+        self.watch_events.labels(kind).inc()
+
     def watch_queue(self, queue: str, depth: Callable[[], float], oldest_age: Callable[[], float]) -> None:
         """Have a queue's gauges read at every scrape."""
         self._queue_depth.labels(queue).set_function(depth)
         self._queue_oldest.labels(queue).set_function(oldest_age)
 
-    def set_environments(self, by_ready: Mapping[str, int]) -> None:
-        """Set the number of environments for each state of Ready ("True", "False", "Unknown"); the rest become 0."""
-        for ready in ("True", "False", "Unknown"):
-            self._environments.labels(ready).set(by_ready.get(ready, 0))
+    def watch_leadership(self, leading: Callable[[], bool]) -> None:
+        """Have it read at every scrape whether this replica leads."""
+        self._leader.set_function(lambda: float(leading()))
+
+    def watch_relists(self, age: Callable[[], float], interval: float) -> None:
+        """Have the seconds since the last complete list read at every scrape; `interval`: how many there should be."""
+        self._relist_age.set_function(age)
+        self._resync.set(interval)
+
+    def watch_environments(self, states: Callable[[], Iterable[EnvironmentState]]) -> None:
+        """Have the states of all environments read at every scrape."""
+        self._environments.states = states
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _Environments(Collector):
+    """The fleet, counted at every scrape, so that nothing is left of an environment that has gone."""
+
+    def __init__(self) -> None:
+        self.states: Callable[[], Iterable[EnvironmentState]] = tuple
+
+    def collect(self) -> Iterator[Metric]:
+        """All series about environments."""
+        counts = GaugeMetricFamily(
+            "airfield_environments",
+            "Environments by tenant, class, version, stage, and by Ready's status and reason",
+            labels=["tenant", "class", "version", "stage", "ready", "reason"],
+        )
+        info = GaugeMetricFamily(
+            "airfield_environment_info",
+            "Always 1; what an environment is, to be joined by namespace and name",
+            labels=["namespace", "name", "tenant", "class", "version", "stage"],
+        )
+        ready = GaugeMetricFamily(
+            "airfield_environment_ready", "1 if an environment is Ready, else 0", labels=["namespace", "name"]
+        )
+        stalled = GaugeMetricFamily(
+            "airfield_environment_stalled",
+            "1, as long as an environment waits for somebody to change something; else there is no such series",
+            labels=["namespace", "name", "reason"],
+        )
+        paused = GaugeMetricFamily(
+            "airfield_environment_paused",
+            "1, as long as an environment is paused; else there is no such series",
+            labels=["namespace", "name"],
+        )
+        tally: Tally[tuple[str, ...]] = Tally()
+        for state in self.states():
+            what = (state.tenant, state.blueprint, state.version, state.stage)
+            tally[*what, state.ready, state.reason] += 1
+            info.add_metric([state.namespace, state.name, *what], 1)
+            ready.add_metric([state.namespace, state.name], float(state.ready == "True"))
+            if state.stalled:
+                stalled.add_metric([state.namespace, state.name, state.reason], 1)
+            if state.paused:
+                paused.add_metric([state.namespace, state.name], 1)
+        for labels, count in sorted(tally.items()):
+            counts.add_metric(labels, count)
+        yield from (counts, info, ready, stalled, paused)

@@ -8,6 +8,8 @@ import random
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from airfield.runtime.logs import bind
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
@@ -73,18 +75,25 @@ class WorkQueue(Generic[K]):
         """Have the next failure of a key count as its first."""
         self._failures.pop(key, None)
 
-    async def run(self, handler: Callable[[K], Awaitable[float | None]], workers: int) -> None:
+    async def run(
+        self,
+        handler: Callable[[K], Awaitable[float | None]],
+        workers: int,
+        about: Callable[[K], Mapping[str, str]] = lambda _: {},
+    ) -> None:
         """Handle keys until `stop`, or until cancelled, which cancels the handlers too.
 
         The handler returns the seconds after which it wants to see the key again, or None. When it raises, the key is
-        tried again later, and the error is logged.
+        tried again later, and the error is logged. `about` gives the fields of all that is logged meanwhile.
         """
         if self._stopping:
             return
         if self._workers:
             raise RuntimeError("a WorkQueue runs once")
+        self._finished = self._clock()
+        self._waiting = dict.fromkeys(self._waiting, self._finished)  # until now nobody had promised to handle them
         for number in range(workers):
-            self._workers[asyncio.create_task(self._work(handler), name=f"worker-{number}")] = False
+            self._workers[asyncio.create_task(self._work(handler, about), name=f"worker-{number}")] = False
         try:
             await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -112,13 +121,17 @@ class WorkQueue(Generic[K]):
 
     @property
     def oldest_age(self) -> float:
-        """Seconds that the key that waits longest has waited; 0 when none does."""
-        return self._clock() - min(self._waiting.values(), default=self._clock())
+        """Seconds that the key that waits longest has waited; 0 when none does, or the queue does not run."""
+        now = self._clock()
+        return now - min(self._waiting.values(), default=now) if self._workers else 0.0
 
     @property
     def stalled_for(self) -> float:
-        """Seconds for which keys have waited while no handler came to an end: no progress; 0 when nothing waits."""
-        if not self._waiting:
+        """Seconds for which keys have waited while no handler came to an end: no progress; 0 when nothing waits.
+
+        Also 0 as long as the queue does not run.
+        """
+        if not self._waiting or not self._workers:
             return 0.0
         return self._clock() - max(self._finished, min(self._waiting.values()))
 
@@ -132,7 +145,9 @@ class WorkQueue(Generic[K]):
         del self._timers[key]
         self.add(key)
 
-    async def _work(self, handler: Callable[[K], Awaitable[float | None]]) -> None:
+    async def _work(
+        self, handler: Callable[[K], Awaitable[float | None]], about: Callable[[K], Mapping[str, str]]
+    ) -> None:
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - for the type checker
         while not self._stopping:
@@ -141,23 +156,28 @@ class WorkQueue(Generic[K]):
             self._running[key] = self._clock()
             self._workers[me] = True
             try:
-                delay = await handler(key)
-            except Exception as error:  # noqa: BLE001 - one broken key must not stop the others
-                self._back_off(key, error)
-            except asyncio.CancelledError as error:
-                if me.cancelling():
-                    raise
-                self._back_off(key, error)  # not ours: something that the handler awaited was cancelled
-            else:
-                self._failures.pop(key, None)
-                if delay is not None:
-                    self.add_after(key, delay)
+                with bind(**about(key)):
+                    await self._handle(key, handler, me)
             finally:
                 self._workers[me] = False
                 self._finished = self._clock()
                 del self._running[key]
                 if key in self._waiting:
                     self._ready.put_nowait(key)
+
+    async def _handle(self, key: K, handler: Callable[[K], Awaitable[float | None]], me: asyncio.Task[None]) -> None:
+        try:
+            delay = await handler(key)
+        except Exception as error:  # noqa: BLE001 - one broken key must not stop the others
+            self._back_off(key, error)
+        except asyncio.CancelledError as error:
+            if me.cancelling():
+                raise
+            self._back_off(key, error)  # not ours: something that the handler awaited was cancelled
+        else:
+            self._failures.pop(key, None)
+            if delay is not None:
+                self.add_after(key, delay)
 
     def _back_off(self, key: K, error: BaseException) -> None:
         failures = self._failures.get(key, 0)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from airfield.api.conditions import Condition, ConditionType, carry_transitions
+from airfield.api.conditions import Condition, ConditionType, carry_transitions, with_stalled
 from airfield.api.tenant import AirflowTenant, AirflowTenantStatus
+from airfield.environment.reasons import Reason
 
 
 def tenant_status(
@@ -18,7 +19,7 @@ def tenant_status(
         status="False" if clashes else "True",
         observed_generation=generation,
         last_transition_time=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        reason="NamespaceConflict" if clashes else "Succeeded",
+        reason=(Reason.NAMESPACE_CONFLICT if clashes else Reason.SUCCEEDED).value,
         message=f"namespaces can belong to one tenant only: {'; '.join(clashes)}; remove them from all tenants but one"[
             :4096
         ]
@@ -27,5 +28,7 @@ def tenant_status(
     )
     previous = tenant.status.conditions if tenant.status else ()
     return AirflowTenantStatus(
-        observed_generation=generation, conditions=carry_transitions(previous, (ready,)), environments=environments
+        observed_generation=generation,
+        conditions=carry_transitions(previous, with_stalled(ready)),
+        environments=environments,
     )

@@ -34,11 +34,12 @@ def test_hashes_of_werkzeug() -> None:
 @settings(max_examples=5, deadline=None)
 @given(st.text(st.characters(codec="utf-8")))
 def test_our_hashes(password: str) -> None:
-    made = werkzeug_hash(password)
-    assert made.startswith("scrypt:32768:8:1$")
-    assert len(made) <= 256  # ab_user.password
-    assert verify(password, made)
-    assert not verify(password + "x", made)
+    for random, cost in ((False, "scrypt:32768:8:1$"), (True, "scrypt:1024:8:1$")):
+        made = werkzeug_hash(password, random=random)
+        assert made.startswith(cost)
+        assert len(made) <= 256  # ab_user.password
+        assert verify(password, made)
+        assert not verify(password + "x", made)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,23 @@ def test_every_reserved_option_is_reserved_in_all_its_spellings(section: str, op
 
 
 @pytest.mark.parametrize(
+    ("section", "former"),
+    [
+        ("webserver", "web_server_host"),
+        ("webserver", "web_server_port"),
+        ("webserver", "web_server_ssl_cert"),
+        ("webserver", "web_server_ssl_key"),
+        ("webserver", "secret_key"),
+        ("workers", "execution_api_server_url"),
+        ("core", "sql_alchemy_conn"),
+    ],
+)
+def test_former_names_of_reserved_options_are_reserved(section: str, former: str) -> None:
+    assert reserved_option(section, former)
+    assert reserved_variable(f"AIRFLOW__{section}__{former}".upper())
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "AIRFLOW__CORE__PARALLELISM",
@@ -74,7 +91,8 @@ def test_other_variables_are_free(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "option"), [("core", "parallelism"), ("corex", "executor"), ("core", "executor_x")]
+    ("section", "option"),
+    [("core", "parallelism"), ("corex", "executor"), ("core", "executor_x"), ("webserver", "expose_config")],
 )
 def test_other_options_are_free(section: str, option: str) -> None:
     assert not reserved_option(section, option)

@@ -14,6 +14,7 @@ from airfield.cli.sources import Source, find
 from airfield.environment.render import render as reconciler_render
 from airfield.environment.resolve import Effective
 from airfield.environment.secrets import Key
+from airfield.environment.template.renderer import TemplateRenderer
 from airfield.helm.manifests import documents
 from airfield.helm.template import Helm
 from airfield.settings import Settings, find_chart
@@ -50,6 +51,7 @@ def files(tmp_path: Path, quickstart: Path, **changes: Any) -> Path:
 def test_it_is_what_the_reconciler_makes(airfield: Airfield, quickstart: Path, helm_binary: str) -> None:
     expected = reconciler_render(
         Helm(helm_binary),
+        TemplateRenderer(),
         find_chart(),
         resolved(quickstart),
         {key.secret("demo"): NOT_CREATED for key in Key if key is not Key.ADMIN},
@@ -105,7 +107,12 @@ def test_every_secret_that_pods_read_is_known(quickstart: Path, tmp_path: Path, 
     }
     effective = resolved(files(tmp_path, quickstart, **changes))
     rendering = render_one(
-        Helm(helm_binary), find_chart(), effective, operator_namespace="airfield-system", kube_version="1.36.3"
+        Helm(helm_binary),
+        TemplateRenderer(),
+        find_chart(),
+        effective,
+        operator_namespace="airfield-system",
+        kube_version="1.36.3",
     )
     names = set(secrets_read(asyncio.run(rendering)))
     assert names == {"demo-fernet", "demo-api", "demo-jwt", "demo-database", "demo-git-a", "theirs"}

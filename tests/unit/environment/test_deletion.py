@@ -62,11 +62,12 @@ def test_what_is_workload_and_what_is_data() -> None:
     children = by_ref(
         child("Deployment", "scheduler"),
         child("ConfigMap", "config"),
-        child("Secret", "fernet"),
+        child("Secret", "demo-fernet"),
+        child("Secret", "copy-of-demo-fernet"),
         child("Secret", "connection", labels=derived),
-        child("PersistentVolumeClaim", "logs"),
-        child("PersistentVolumeClaim", "of-a-statefulset", labels=copied),
-        child("PersistentVolumeClaim", "odd", labels=derived),
+        child("PersistentVolumeClaim", "logs", owned="x"),
+        child("PersistentVolumeClaim", "of-a-person", labels=copied),
+        child("PersistentVolumeClaim", "odd", labels=derived, owned="x"),
         child("Pod", "task"),
         child("Secret", "of-a-person", labels=copied),
         child("ConfigMap", "of-a-person", labels=copied),
@@ -74,7 +75,7 @@ def test_what_is_workload_and_what_is_data() -> None:
         child("Namespace", "team-a"),
     )
     assert [found.ref.name for found in deletion.workloads(children)] == ["scheduler", "config", "connection"]
-    assert [found.ref.name for found in deletion.data(children)] == ["logs", "odd", "of-a-statefulset", "fernet"]
+    assert [found.ref.name for found in deletion.data(children, "demo")] == ["logs", "odd", "demo-fernet"]
     assert [found.ref.name for found in deletion.pods(children)] == ["task"]
 
 

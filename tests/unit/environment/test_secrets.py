@@ -29,7 +29,7 @@ EXTERNAL = {"external": {"secret": {"name": "given"}}}
 
 
 def fact(name: str, *fields: str, problem: str | None = None) -> dict[str, SecretFact]:
-    return {name: SecretFact(name, "0" * 16, frozenset(fields), problem)}
+    return {name: SecretFact(name, "0" * 16, frozenset(fields), problem=problem)}
 
 
 def generated(*without: Key) -> dict[str, SecretFact]:

@@ -36,6 +36,11 @@ def test_every_reason_is_used(reason: Reason) -> None:
     assert f"Reason.{reason.name}" in SOURCES
 
 
+def test_no_reason_is_spelled_out_elsewhere() -> None:
+    assert "reason=(Reason." in SOURCES
+    assert re.findall(r"\breason=\W*[\"'].*", SOURCES) == []
+
+
 def test_the_phases_are_those_of_the_status() -> None:
     assert " → ".join(f"`{kind.value}`" for kind in PHASES) in PAGE
     for name in re.findall(r"^## (\w+): ", PAGE, flags=re.MULTILINE):

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 from airfield.api.environment import EnvVar
 from airfield.environment.resolve import Effective
 from airfield.environment.secrets import Key, connection_secret
-from airfield.environment.values import (
-    LARGEST,
-    Endpoint,
-    ValuesError,
-    context,
-    database_endpoint,
-    render_values,
-    revision,
-    schema_revision,
-)
+from airfield.environment.template.sandbox import LARGEST, ValuesError, render_values
+from airfield.environment.values import Endpoint, context, database_endpoint, revision, schema_revision
 from builders import SERVER, Json, blueprint, effective, environment, git_bundle, tenant
 
 HOSTILE = [
@@ -219,6 +211,10 @@ FAILURES: dict[str, tuple[str, str]] = {
     "yaml-surrogate": ("a: {{ '\\ud800' }}", "YAML that cannot be read"),
     "yaml-deep": ("a: " + "[" * 300_000, "levels of nesting"),
     "yaml-aliases": (ALIASES, "more than 500000 values"),
+    "yaml-long-aliases": (
+        "a: &a {{ 'x' * 100000 }}\nb: [" + "*a, " * 500 + "]",
+        "values of more than 8388608 characters",
+    ),
     "yaml-circle": ("a: &a [*a]", "more than 500000 values"),
     "bytes": ("a: !!binary aGVsbG8=", "what JSON does not have"),
     "keys": ("1: a\nb: c", "what JSON does not have"),

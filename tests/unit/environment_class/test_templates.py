@@ -66,7 +66,10 @@ def judged(problems: Mapping[int, str], previous: AirflowEnvironmentClass | None
 def test_ready(problems: Mapping[int, str], status: str, reason: str, message: str) -> None:
     found = judged(problems).status
     assert found is not None
-    (ready,) = found.conditions
+    ready, *stalled = found.conditions
+    assert [(c.type, c.status, c.reason, c.message) for c in stalled] == (
+        [("Stalled", "True", reason, message)] if status == "False" else []
+    )
     assert (ready.type, ready.status, ready.reason, ready.message) == ("Ready", status, reason, message)
     assert found.environments == 5
     assert [template.ready for template in found.templates] == [number not in problems for number in range(4)]

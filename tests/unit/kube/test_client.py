@@ -10,10 +10,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
 from airfield.kube import kinds
-from airfield.kube.client import MAX_CONNECTIONS, KubeClient
+from airfield.kube.client import KubeClient
 from airfield.kube.credentials import Credentials
 from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.kinds import Ref
+from airfield.kube.transport import MAX_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

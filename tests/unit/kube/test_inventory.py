@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airfield.kube.inventory import Inventory
-from airfield.kube.kinds import Ref
+from airfield.kube.kinds import CONFIG_MAP, Ref
 from airfield.kube.ownership import digest, owned_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = ("team-a", "demo")
 Fields = dict[str, Any]
@@ -152,15 +155,65 @@ def test_children() -> None:
     assert inventory.keys() == {KEY}
 
 
-def test_a_relist_repairs_what_watches_have_missed() -> None:
+def test_a_list_repairs_what_watches_have_missed() -> None:
     inventory = applied_at(10)
     inventory.record_applied(KEY, live(11, name="gone", uid="u2"), digest(manifest("gone")))
     inventory.observe(live(12, name="elsewhere", uid="u3", environment="other"))
-    inventory.replace(KEY, [live(10), live(13, name="new", uid="u4")])
-    assert {ref.name for ref in inventory.children(KEY)} == {"config", "new"}
+    inventory.observe(live(21, name="newer", uid="u5"))
+    secret = {**live(12, name="secret", uid="u6"), "kind": "Secret"}
+    inventory.observe(secret)
+    assert inventory.retain(CONFIG_MAP, "team-b", [], "20") == set()
+    assert inventory.retain(CONFIG_MAP, "team-a", {REF}, "20") == {KEY, ("team-a", "other")}
+    assert {ref.name for ref in inventory.children(KEY)} == {"config", "newer", "secret"}
     assert not inventory.needs_apply(KEY, WANTED)
     assert inventory.needs_apply(KEY, manifest("gone"))
-    assert inventory.keys() == {KEY, ("team-a", "other")}
+    assert inventory.keys() == {KEY}
+
+
+def test_a_revision_counts_all_but_states_and_pods() -> None:
+    inventory = applied_at(10)
+
+    def changed(action: Callable[[], object]) -> bool:
+        before = inventory.revision(KEY)
+        action()
+        return inventory.revision(KEY) != before
+
+    pod = {**live(11, name="pod", uid="u2"), "kind": "Pod"}
+    claim = {**live(11, name="claim", uid="u3"), "kind": "PersistentVolumeClaim"}
+    assert not changed(lambda: inventory.observe(live(11)))
+    assert changed(lambda: inventory.observe(live(12, fields=FOREIGN)))
+    assert changed(lambda: inventory.observe(live(13, name="new", uid="u4")))
+    assert not changed(lambda: inventory.observe(pod))
+    assert changed(lambda: inventory.observe(claim))
+    assert not changed(lambda: inventory.observe({**claim, "status": {"phase": "Bound"}}))
+    assert changed(lambda: inventory.observe({**claim, "spec": {"storageClassName": "fast"}}))
+    assert changed(lambda: inventory.forget(live(14)))
+    assert not changed(lambda: inventory.forget(pod))
+
+
+def test_a_new_process_recognises_what_the_last_one_applied() -> None:
+    last = applied_at(10)
+    fingerprint = last.fingerprint(KEY, [REF])
+    assert fingerprint
+    new = Inventory()
+    new.observe(live(11))
+    assert not new.recognise(KEY, [manifest(a="2")], fingerprint), "something else is wanted now"
+    assert not new.recognise(KEY, [WANTED, manifest("more")], fingerprint)
+    assert new.needs_apply(KEY, WANTED)
+    assert new.recognise(KEY, [WANTED], fingerprint)
+    assert not new.needs_apply(KEY, WANTED)
+    assert new.fingerprint(KEY, [REF]) == fingerprint
+    touched = Inventory()
+    touched.observe(live(11, fields=FOREIGN))
+    assert not touched.recognise(KEY, [WANTED], fingerprint)
+    assert touched.fingerprint(KEY, [REF]) == ""
+
+
+def test_a_fingerprint_is_of_what_is_there_now() -> None:
+    inventory = applied_at(10)
+    assert inventory.fingerprint(KEY, [REF, Ref.of(manifest("more"))]) == ""
+    inventory.observe(live(11, fields=FOREIGN))
+    assert inventory.fingerprint(KEY, [REF]) == ""
 
 
 def test_an_environment_that_is_gone_leaves_what_was_orphaned() -> None:
@@ -179,7 +232,7 @@ def test_objects_that_are_gone_leave_nothing_behind() -> None:
             case "delete":
                 inventory.forget(live(11))
             case "relist":
-                inventory.replace(KEY, [])
+                inventory.retain(CONFIG_MAP, "", [], "20")
         assert (inventory.keys(), inventory._applied, inventory._home) == (set(), {}, {})
 
 

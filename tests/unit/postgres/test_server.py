@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import time
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -506,3 +508,21 @@ async def test_a_lack_of_privileges_is_told(server: Server, postgres_server: Pos
     with pytest.raises(DatabaseError, match="CREATEROLE") as caught:
         await Server(own.address(postgres_server)).ensure_role(tenant().name, own.password)
     assert caught.value.reason == "Denied"
+
+
+async def test_a_silent_server_is_not_waited_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airfield.postgres.connection.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("airfield.postgres.connection.SLOW_SECONDS", 1.0)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = Address("127.0.0.1", listening.getsockname()[1], "u", "p", "d", "disable")
+        seconds = []
+        for database in ("d", "other"):
+            started = time.monotonic()
+            with pytest.raises(DatabaseError) as caught:
+                await schema_heads(replace(address, database=database))
+            assert caught.value.reason == "Unreachable"
+            assert f"database {database}" in caught.value.message
+            seconds.append(time.monotonic() - started)
+    assert seconds[1] < 0.5 < seconds[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airfield.runtime import logs
+from airfield.runtime.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ def stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     root.handlers.clear()  # pytest's own must not be closed by `force`
-    monkeypatch.setattr(logs, "_secrets", logs._Secrets())
+    monkeypatch.setattr(logs, "_secrets", Redactor())
     yield lambda: capsys.readouterr().err
     root.handlers[:] = before
     root.setLevel(level)
@@ -91,13 +92,24 @@ def test_secrets_come_out_nowhere(stderr: Stderr, secret: str, *, json_lines: bo
     assert json.dumps(secret, ensure_ascii=False)[1:-1] not in out
 
 
-def test_short_values_are_not_redacted_and_the_set_is_bounded(stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MAX_SECRETS", 2)
+def test_a_secret_cannot_take_the_form_of_a_line_apart(stderr: Stderr) -> None:
     logs.configure()
-    logs.redact(["a", "first-secret", "second-secret"])
-    logs.redact(["third-secret"])
-    log.info("a first-secret second-secret third-secret")
-    assert entries(stderr)[0]["message"] == "a first-secret *** ***"
+    logs.redact(["message", "logger", '", "', "airfield.test"])
+    log.info("a message", extra={"more": {"message": ["x"]}, "none": None})
+    (entry,) = entries(stderr)
+    assert (entry["message"], entry["logger"], entry["level"]) == ("a ***", "***", "info")
+    assert (entry["more"], entry["none"]) == ('{"***": ["x"]}', None)
+
+
+def test_a_status_hides_the_secrets_of_its_own_environment(stderr: Stderr) -> None:
+    with logs.bind(environment="a/demo"):
+        logs.redact(["secret-of-a"])
+        assert logs.hidden("secret-of-a") == "***"
+    with logs.bind(environment="b/demo"):
+        assert logs.hidden("secret-of-a") == "secret-of-a"
+    logs.configure()
+    log.info("secret-of-a")
+    assert entries(stderr)[0]["message"] == "***"
 
 
 def test_text_for_people(stderr: Stderr) -> None:

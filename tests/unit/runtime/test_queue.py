@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import selectors
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airfield.runtime.logs import JsonFormatter
 from airfield.runtime.queue import BACKOFF_MAX, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+
+log = logging.getLogger(__name__)
 
 
 class JumpingSelector(selectors.DefaultSelector):
@@ -191,6 +196,38 @@ def test_failures_back_off_up_to_the_maximum_and_success_resets(caplog: pytest.L
     virtually(scenario)
 
 
+def test_what_is_logged_of_a_pass_bears_its_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """The handler's own words, and those about its failure."""
+    passes = count(1)
+
+    async def handler(key: str) -> None:
+        log.info("at work")
+        if key == "bad":
+            raise ValueError(key)
+
+    def about(key: str) -> dict[str, str]:
+        return {"environment": key, "reconcile": str(next(passes))}
+
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("good")
+        queue.add("bad")
+        running = asyncio.create_task(queue.run(handler, 2, about))
+        await asyncio.sleep(0.1)
+        await queue.stop()
+        await running
+
+    caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JsonFormatter())
+    virtually(scenario)
+    told = [json.loads(line) for line in caplog.text.splitlines()]
+    assert [(each["message"][:10], each["environment"], each["reconcile"]) for each in told] == [
+        ("at work", "good", "1"),
+        ("at work", "bad", "2"),
+        ("bad failed", "bad", "2"),
+    ]
+
+
 def test_forget_makes_the_next_failure_the_first_and_an_add_does_not_wait_for_the_back_off() -> None:
     async def scenario() -> None:
         queue, handler = new_queue(), Recorder(outcomes=failing(6))
@@ -331,3 +368,25 @@ def test_no_wish_is_ever_lost(
         await run
 
     virtually(scenario)
+
+
+async def test_what_waits_for_a_queue_that_does_not_run_has_no_age() -> None:
+    now = 100.0
+    queue: WorkQueue[str] = WorkQueue(clock=lambda: now)
+    queue.add("early")
+    now = 500.0
+    assert (queue.depth, queue.oldest_age, queue.stalled_for) == (1, 0.0, 0.0)
+    release = asyncio.Event()
+
+    async def handler(_: str) -> None:
+        await release.wait()
+
+    queue.add("late")
+    running = asyncio.create_task(queue.run(handler, 1))
+    while queue.depth == 2:  # noqa: ASYNC110 - until the worker has taken one
+        await asyncio.sleep(0)
+    now = 507.0
+    assert (queue.oldest_age, queue.stalled_for) == (7.0, 7.0)
+    release.set()
+    await queue.stop()
+    await running

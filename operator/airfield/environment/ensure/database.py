@@ -22,6 +22,7 @@ from airfield.postgres.mark import Mark
 from airfield.postgres.names import database_name, role_name
 from airfield.postgres.schema import schema_heads
 from airfield.postgres.server import Server
+from airfield.runtime.logs import redact
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ async def connect_admin(doors: Doors, server: DatabaseServer) -> Server | Wait:
             " the platform team must create it",
             after=15,
         )
+    redact([content[fields[1]]])
     return Server(
         Address(
             host=server.host,
@@ -133,7 +135,8 @@ async def _on_server(run: Run) -> Outcome:
             " from a backup; to begin with an empty one, delete this environment and create it again",
         )
     password = run.contents[Key.DATABASE.secret(run.effective.name)]["password"]
-    await server.ensure_role(role, password)
+    limit = run.effective.server.connection_limit
+    await server.ensure_role(role, password, connection_limit=limit)
     if not facts.exists:
         template = (await server.templates()).get(wanted)
         if template is not None:
@@ -150,7 +153,7 @@ async def _on_server(run: Run) -> Outcome:
     except DatabaseError as error:
         if error.reason != "Refused":
             raise
-        await server.ensure_role(role, password, reset=True)
+        await server.ensure_role(role, password, reset=True, connection_limit=limit)
         await schema_heads(address(run))
     return Done()
 
@@ -185,7 +188,14 @@ def _not_ours(database: str, server: str, mark: Mark | None) -> Stall:
 
 async def _external(run: Run) -> Outcome:
     here = address(run)
-    if (await schema_heads(here)).may_create:
+    heads = await schema_heads(here)
+    known = run.previous.database
+    elsewhere = known is not None and (known.host, known.name) != (here.host, here.database)
+    if run.schema_revision is not None and (elsewhere or heads.airflow is None):
+        # The user's Secret leads to another database, or that one was emptied: what we knew of its schema is void.
+        run.schema_revision = None
+        await _forget_migrations(run)
+    if heads.may_create:
         return Done()
     return Stall(
         Reason.DATABASE_REFUSED,
@@ -201,7 +211,7 @@ async def _migrate(run: Run, wanted: str) -> Outcome:
         run.schema_revision = None  # it may have got anywhere
         return Wait(Reason.MIGRATING, "stopping the migration to another image's schema", after=2)
     if run.schema_revision == wanted:
-        return Done()
+        return await _still_there(run)
     stall = await run.apply(jobs)
     if stall is not None:
         return stall
@@ -217,6 +227,29 @@ async def _migrate(run: Run, wanted: str) -> Outcome:
         run.schema_revision = wanted
         await _mark_schema(run, wanted)
     return outcome
+
+
+async def _still_there(run: Run) -> Outcome:
+    """Whether an embedded database that makes trouble still holds what it held: its volume may have been lost."""
+    if run.effective.database_mode != "embedded" or _well_until_now(run):
+        return Done()
+    try:
+        if (await schema_heads(address(run))).airflow is not None:
+            return Done()
+    except DatabaseError:
+        return Done()  # it does not answer, which the workloads explain better
+    return Stall(
+        Reason.DATABASE_CHANGED,
+        f"the database of this environment is empty, though it was not before: volume {run.effective.name}-db has been"
+        " lost. Restore it from a backup; to begin with an empty one, delete this environment and create it again",
+    )
+
+
+async def _forget_migrations(run: Run) -> None:
+    """Remove the Jobs that have done their work, so that it is done again."""
+    for job in components(run.children, "Job"):
+        if job.state.complete and await run.doors.kube.delete(job.ref, uid=job.uid):
+            run.doors.inventory.gone(job.ref)
 
 
 async def _stop_others(run: Run, wanted: set[Ref]) -> bool:

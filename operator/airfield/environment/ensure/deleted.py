@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from airfield.api import meta
@@ -13,6 +13,7 @@ from airfield.environment.ensure.database import connect_admin
 from airfield.environment.ensure.run import Doors
 from airfield.environment.outcome import Done, Outcome, Wait
 from airfield.environment.reasons import Reason
+from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import PERSISTENT_VOLUME_CLAIM, POD, SECRET, Ref
 from airfield.postgres.errors import DatabaseError
@@ -41,26 +42,45 @@ class Farewell:
 
 
 async def ensure_deleted(farewell: Farewell) -> Outcome:
-    """Done when nothing is left that the policy wants gone."""
+    """Done when nothing is left that the policy wants gone; in the end even if something is left."""
     late = deletion.out_of_patience(farewell.environment, farewell.doors.clock())
+    steps = [_end_workloads]
+    if deletion.policy(farewell.environment, farewell.blueprint) is DeletionPolicy.DELETE:
+        steps += [_drop_database, _delete_data]
+    for step in steps:
+        outcome = await _tried(step, farewell)
+        if not isinstance(outcome, Done):
+            if not late:
+                return outcome
+            log.error("given up after %s: %s", deletion.PATIENCE, outcome.message)
+    return Done("everything is gone" if len(steps) > 1 else "database, volumes and keys are kept: the policy is Orphan")
+
+
+async def _tried(step: Callable[[Farewell], Awaitable[Outcome]], farewell: Farewell) -> Outcome:
+    """What a step comes to; a refusal, of the database or of the API server, is something to wait for."""
+    try:
+        return await step(farewell)
+    except DatabaseError as error:
+        return Wait(Reason.DELETING, f"the database cannot be dropped: {error.message}", after=10)
+    except ApiError as error:
+        if error.transient:
+            raise
+        return Wait(Reason.DELETING, f"the API server refuses: {error.message}", after=10)
+
+
+async def _end_workloads(farewell: Farewell) -> Outcome:
     await _relist(farewell)
     await _delete(farewell, deletion.workloads(farewell.children))
     running = deletion.pods(farewell.children)
-    if running and not late:
-        names = ", ".join(pod.ref.name for pod in running[:5])
-        return Wait(Reason.DELETING, f"waiting for {len(running)} pods to end: {names}", after=2)
-    if deletion.policy(farewell.environment, farewell.blueprint) is not DeletionPolicy.DELETE:
-        return Done("database, volumes and keys are kept: the deletion policy is Orphan")
-    try:
-        outcome = await _drop_database(farewell)
-    except DatabaseError as error:
-        outcome = Wait(Reason.DELETING, f"the database cannot be dropped: {error.message}", after=10)
-    if isinstance(outcome, Wait):
-        if not late:
-            return outcome
-        log.error("given up after %s: %s", deletion.PATIENCE, outcome.message)
-    await _delete(farewell, deletion.data(farewell.children))
-    return Done("everything is gone")
+    if not running:
+        return Done()
+    names = ", ".join(pod.ref.name for pod in running[:5])
+    return Wait(Reason.DELETING, f"waiting for {len(running)} pods to end: {names}", after=2)
+
+
+async def _delete_data(farewell: Farewell) -> Outcome:
+    await _delete(farewell, deletion.data(farewell.children, farewell.key[1]))
+    return Done()
 
 
 async def _relist(farewell: Farewell) -> None:
@@ -116,7 +136,7 @@ def _server(farewell: Farewell) -> DatabaseServer | Outcome:
     if database.mode != "server":
         return Done()
     servers = farewell.blueprint.spec.database_servers if farewell.blueprint else ()
-    holders = [server for server in servers if server.host == database.host]
+    holders = [s for s in servers if s.host == database.host and database.port in {None, s.port}]
     if chosen in holders:
         return chosen
     if holders:

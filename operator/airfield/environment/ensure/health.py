@@ -70,8 +70,8 @@ async def _administrator(run: Run) -> None:
     if known is not None and known.fingerprint == fact.fingerprint:
         return
     content = run.contents[secret]
-    user = content["username"]
-    outcome = await ensure_admin(address(run), user, content["password"], content.get("email", f"{user}@localhost"))
+    user, email = content["username"], content.get("email", f"{content['username']}@localhost")
+    outcome = await ensure_admin(address(run), user, content["password"], email, random=fact.as_generated)
     if outcome == "waiting":
         run.keys.pop(Key.ADMIN.value, None)
     else:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from airfield.airflow import keys as generate
 from airfield.api import meta
 from airfield.api.dags import DagBundle
 from airfield.api.environment import KeyStatus
+from airfield.environment.admit import Manifest
 from airfield.environment.ensure.run import Run
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.reasons import Reason
@@ -20,8 +21,10 @@ from airfield.environment.secrets import (
     FIELDS,
     Key,
     SecretFact,
+    check_host,
     check_lengths,
     check_names,
+    check_password,
     check_port,
     check_secrets,
     check_sslmode,
@@ -32,6 +35,7 @@ from airfield.environment.secrets import (
     references,
 )
 from airfield.environment.values import database_endpoint
+from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from airfield.postgres.names import database_name, role_name
 from airfield.runtime.logs import redact
@@ -46,7 +50,7 @@ DATABASE = "airflow"
 
 async def ensure_keys(run: Run) -> Outcome:
     """Create what is missing, derive what is made of others, and check the rest."""
-    await _observe(run)
+    found = await _observe(run)
     accepted = run.environment.metadata.annotations.get(meta.ANNOTATION_ACCEPT_KEY_LOSS, "")
     missing = missing_keys(run.effective, run.facts, run.previous.keys, accepted=accepted)
     if isinstance(missing, Stall):
@@ -55,7 +59,8 @@ async def ensure_keys(run: Run) -> Outcome:
     if isinstance(outcome, Done):
         if Key.FERNET in missing:
             await _create(run, Key.FERNET)
-            await _observe(run)  # the other fingerprints depend on it
+            for secret in found:  # their fingerprints depend on it
+                _learn(run, secret)
         await asyncio.gather(*(_create(run, key) for key in missing if key is not Key.FERNET))
         outcome = check_secrets(run.effective, run.facts)
     run.keys = _key_statuses(run)
@@ -66,13 +71,22 @@ async def ensure_keys(run: Run) -> Outcome:
     return stall or outcome
 
 
-async def _observe(run: Run) -> None:
-    names = {key.secret(run.effective.name) for key in Key} | {r.secret for r in references(run.effective)}
-    fernet = Key.FERNET.secret(run.effective.name)
-    order = sorted(names, key=lambda name: (name != fernet, name))
-    for secret in await asyncio.gather(*(run.doors.kube.get(_secret(run, name)) for name in order)):
-        if secret is not None:
-            _learn(run, secret)
+async def _observe(run: Run) -> Sequence[Mapping[str, Any]]:
+    """Read the generated Secrets and the user's; those that there are."""
+    name, secrets = run.effective.name, run.doors.secrets
+    generated = {key.secret(name) for key in generated_keys(run.effective)}
+    given = {reference.secret for reference in references(run.effective)}
+    derived = {connection_secret(name, bundle.name) for bundle in run.effective.bundles} | {Key.DATABASE.secret(name)}
+    run.versions = dict.fromkeys(generated | given | derived, "")
+    secrets.read_by(run.key, run.versions)
+    # What we make ourselves need not be looked for: making it finds out whether it has come into being since.
+    sought = given | {each for each in generated if not secrets.absent(run.effective.namespace, each)}
+    order = sorted(sought, key=lambda each: (each != Key.FERNET.secret(name), each))
+    answers = await asyncio.gather(*(run.doors.kube.get(_secret(run, each)) for each in order))
+    found = [secret for secret in answers if secret is not None]
+    for secret in found:
+        _learn(run, secret)
+    return found
 
 
 def _secret(run: Run, name: str) -> Ref:
@@ -81,6 +95,7 @@ def _secret(run: Run, name: str) -> Ref:
 
 def _learn(run: Run, secret: Mapping[str, Any]) -> None:
     name, data = secret["metadata"]["name"], secret.get("data") or {}
+    run.versions[name] = secret["metadata"]["resourceVersion"]
     content: dict[str, str] = {}
     problem = None
     for field, value in data.items():
@@ -93,7 +108,9 @@ def _learn(run: Run, secret: Mapping[str, Any]) -> None:
     key = next((key for key in Key if key.secret(run.effective.name) == name), None)
     if key is not None and key in generated_keys(run.effective):
         problem = problem or _problem(key, content)
-    run.facts[name] = SecretFact(name, fingerprint(data, _pepper(run, name)), frozenset(content), problem)
+    found = fingerprint(data, _pepper(run, name))
+    generated = secret["metadata"].get("annotations", {}).get(meta.ANNOTATION_GENERATED) == found
+    run.facts[name] = SecretFact(name, found, frozenset(content), generated, problem)
 
 
 def _pepper(run: Run, name: str) -> str:
@@ -117,7 +134,7 @@ def _problem(key: Key, content: Mapping[str, str]) -> str | None:
     if key is Key.JWT:
         return generate.check_jwt(content["private.pem"], content["jwks.json"])
     if key is Key.DATABASE:
-        return check_port(content["port"])
+        return check_port(content["port"]) or check_password(content["password"])
     return None
 
 
@@ -125,12 +142,14 @@ async def _create(run: Run, key: Key) -> None:
     name = key.secret(run.effective.name)
     content = _generated(run, key)
     redact(_confidential(content))
+    data = encoded(content)
+    stamp = {meta.ANNOTATION_GENERATED: fingerprint(data, _pepper(run, name))}
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": run.metadata(name, owned=False),
-        "stringData": content,
+        "metadata": {**run.metadata(name, owned=False), "annotations": stamp},
+        "data": data,
     }
     created = await run.doors.kube.create(manifest)
     if created is None:  # somebody was faster, or brought a key of their own
@@ -151,6 +170,7 @@ async def _adopt(run: Run) -> None:
             live = await run.doors.kube.patch(ref, {"metadata": {"labels": labels}})
             if live is not None:
                 run.doors.inventory.observe(live)
+                run.versions[ref.name] = live["metadata"]["resourceVersion"]
 
 
 def _generated(run: Run, key: Key) -> dict[str, str]:
@@ -205,18 +225,45 @@ async def _derive(run: Run) -> Stall | None:
     if database is not None and database.external is not None and database.external.secret.name in run.contents:
         given = run.contents[database.external.secret.name]
         port, sslmode = given.get("port", "5432"), given.get("sslmode", "prefer")
-        if (problem := check_port(port) or check_sslmode(sslmode) or check_lengths(given)) is not None:
+        problem = check_host(given["host"]) or check_port(port) or check_sslmode(sslmode) or check_lengths(given)
+        if problem is not None:
             said = f"database.external.secret: Secret {database.external.secret.name!r}: {problem}; correct it"
             return Stall(Reason.SECRET_INVALID, said, after=15)
         wanted = {field: given[field] for field in ("host", "database", "username", "password")}
         content = {**connection_content(port=port, **wanted), "sslmode": sslmode}
         run.derived.append(_derived(run, Key.DATABASE.secret(run.effective.name), content))
     for manifest in run.derived:
-        data = manifest["data"]
-        name = manifest["metadata"]["name"]
-        run.contents[name] = {field: base64.b64decode(value).decode() for field, value in data.items()}
-        run.facts[name] = SecretFact(name, fingerprint(data, _pepper(run, name)), frozenset(data))
-    return await run.apply(run.derived)
+        try:
+            await _apply(run, manifest)
+        except ApiError as error:
+            if error.transient:
+                raise
+            return Stall(Reason.APPLY_REFUSED, error.message, after=30)
+    return None
+
+
+async def _apply(run: Run, manifest: Manifest) -> None:
+    """Bring a derived Secret to what it should be. Its content is compared, so that it need not be remembered."""
+    ref = Ref.of(manifest)
+    live = await run.doors.kube.get(ref)
+    if live is not None:
+        run.refuse_foreign(live)
+    if live is None or not _holds(live, manifest):
+        live = await run.doors.kube.apply(manifest)
+        log.info("applied %s", ref)
+    run.doors.inventory.observe(live)
+    _learn(run, live)
+
+
+def _holds(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a Secret has the content, the labels and the owner that it should have."""
+    metadata, mine = live["metadata"], wanted["metadata"]
+    owners = {owner["uid"] for owner in metadata.get("ownerReferences", [])}
+    return bool(
+        live.get("data") == wanted["data"]
+        and mine["labels"].items() <= metadata.get("labels", {}).items()
+        and {owner["uid"] for owner in mine["ownerReferences"]} <= owners
+    )
 
 
 def _derived(run: Run, name: str, content: Mapping[str, str]) -> dict[str, Any]:
@@ -226,8 +273,13 @@ def _derived(run: Run, name: str, content: Mapping[str, str]) -> dict[str, Any]:
         "kind": "Secret",
         "type": "Opaque",
         "metadata": run.metadata(name, owned=True, **{LABEL_DERIVED: "true"}),
-        "data": {field: base64.b64encode(value.encode()).decode() for field, value in content.items()},
+        "data": encoded(content),
     }
+
+
+def encoded(content: Mapping[str, str]) -> dict[str, str]:
+    """The data of a Secret."""
+    return {field: base64.b64encode(value.encode()).decode() for field, value in content.items()}
 
 
 def git_connection(bundle: DagBundle, credentials: Mapping[str, str]) -> dict[str, Any]:

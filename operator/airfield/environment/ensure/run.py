@@ -18,13 +18,15 @@ from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective
 from airfield.environment.rollout import is_job
 from airfield.environment.secrets import SecretFact
+from airfield.environment.template.renderer import TemplateRenderer
 from airfield.helm.template import Helm
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Child, Inventory
 from airfield.kube.kinds import Ref
-from airfield.kube.ownership import digest
+from airfield.kube.ownership import digest, owned_fields
 from airfield.kube.resources import Resources
+from airfield.kube.secrets import SecretVersions
 from airfield.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,10 @@ class Doors:
     settings: Settings
     kube: KubeClient
     helm: Helm
+    templates: TemplateRenderer
     inventory: Inventory
     resources: Resources
+    secrets: SecretVersions
     http: aiohttp.ClientSession
     clock: Callable[[], datetime]
     cluster: str
@@ -60,8 +64,16 @@ class Run:
     keys: dict[str, KeyStatus] = field(default_factory=dict)
     derived: list[Manifest] = field(default_factory=list, repr=False)
     manifests: list[Manifest] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    """The resourceVersion at which each Secret was read or written; "" for one that did not exist."""
     notes: list[str] = field(default_factory=list)
     """What a person may want to know of objects that are not quite as wished."""
+    objects: int | None = None
+    """How many were rendered."""
+    settled_at: int | None = None
+    """The inventory's revision at which everything was applied and nothing was left to prune; None until then."""
+    applied: str | None = None
+    """Fingerprint of everything that was applied; None before that is the case."""
     schema_revision: str | None = None
     """The revision that the database's schema is known to be at."""
 
@@ -102,6 +114,9 @@ class Run:
             and not (is_job(manifest) and Ref.of(manifest) in self.children)
         ]
         results = await asyncio.gather(*map(self._apply_one, pending), return_exceptions=True)
+        news = sorted(str(result) for result in results if isinstance(result, Ref))
+        if news:
+            log.info("applied %d objects: %s", len(news), ", ".join(news))
         refusals: list[str] = []
         for result in results:
             if isinstance(result, ApiError) and not result.transient:
@@ -110,25 +125,38 @@ class Run:
                 raise result
         return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals)), after=30) if refusals else None
 
-    async def _apply_one(self, manifest: Manifest) -> None:
+    async def _apply_one(self, manifest: Manifest) -> Ref | None:
+        """Apply an object; None when that was only to learn what is there, as after a restart."""
         ref = Ref.of(manifest)
         kube, inventory = self.doors.kube, self.doors.inventory
         known = ref in self.children
         if not known:
-            await self._refuse_foreign(ref)
+            await self._look_for_foreign(ref)
         live = await kube.apply(manifest)
         news = inventory.applied(self.key, ref) is not None or not known
         inventory.record_applied(self.key, live, digest(manifest))
-        log.log(logging.INFO if news else logging.DEBUG, "applied %s", ref)
+        return ref if news else None
 
-    async def _refuse_foreign(self, ref: Ref) -> None:
+    async def _look_for_foreign(self, ref: Ref) -> None:
         """An object of that name that we have not seen exists: only ours may be taken over."""
         live = await self.doors.kube.get(ref)
-        labels = live["metadata"].get("labels", {}) if live else {}
-        if live is not None and labels.get(meta.LABEL_ENVIRONMENT) != self.effective.name:
-            raise ApiError(
-                409, "Conflict", f"{ref} exists and does not belong to this environment; remove or rename it"
-            )
+        if live is not None:
+            self.refuse_foreign(live)
+
+    def refuse_foreign(self, live: Mapping[str, Any]) -> None:
+        """ApiError when an object that has a name of ours is somebody else's."""
+        if not self._is_ours(live):
+            said = f"{Ref.of(live)} exists and does not belong to this environment; remove or rename it"
+            raise ApiError(409, "Conflict", said)
+
+    def _is_ours(self, live: Mapping[str, Any]) -> bool:
+        """By its label; where somebody has taken that away, by its owner, or by our having applied it."""
+        metadata = live["metadata"]
+        label = metadata.get("labels", {}).get(meta.LABEL_ENVIRONMENT)
+        owners = {owner["uid"] for owner in metadata.get("ownerReferences", [])}
+        if label is not None or owners:
+            return bool(label == self.effective.name or (label is None and self.owner["uid"] in owners))
+        return owned_fields(live) is not None
 
     def metadata(self, name: str, *, owned: bool, **labels: str) -> dict[str, Any]:
         """Metadata of a Secret of this environment; owned ones are garbage-collected with it."""

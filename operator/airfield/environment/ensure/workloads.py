@@ -1,9 +1,10 @@
 """The phases Rendered and Applied: from the specification to objects in the cluster, and none too many."""
 
 import logging
+from collections.abc import Sequence
 
 from airfield.api import meta
-from airfield.environment.admit import NotAdmitted
+from airfield.environment.admit import Manifest, NotAdmitted
 from airfield.environment.ensure.run import Run
 from airfield.environment.health import judge_workloads
 from airfield.environment.outcome import Done, Outcome, Stall
@@ -11,9 +12,11 @@ from airfield.environment.reasons import Reason
 from airfield.environment.render import render
 from airfield.environment.rollout import is_job, phase_of, prunable
 from airfield.environment.secrets import Key
-from airfield.environment.values import Endpoint, ValuesError
+from airfield.environment.template.sandbox import ValuesError
+from airfield.environment.values import Endpoint
 from airfield.environment.volumes import settled
 from airfield.helm.manifests import HelmError
+from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ async def ensure_rendered(run: Run) -> Outcome:
     try:
         run.manifests = await render(
             run.doors.helm,
+            run.doors.templates,
             run.doors.settings.chart,
             run.effective,
             digests,
@@ -48,7 +52,15 @@ async def ensure_rendered(run: Run) -> Outcome:
     except NotAdmitted as error:
         return Stall(Reason.NOT_ADMITTED, str(error))
     run.manifests, run.notes = settled(run.manifests, run.children)
-    return Done(f"{len(run.manifests)} objects")
+    run.objects = len(run.manifests)
+    if run.previous.applied:
+        run.doors.inventory.recognise(run.key, _lasting(run), run.previous.applied)
+    return Done(f"{run.objects} objects")
+
+
+def _lasting(run: Run) -> list[Manifest]:
+    """What stays: a Job is made once, and goes in its time."""
+    return [manifest for manifest in run.manifests if not is_job(manifest)]
 
 
 async def ensure_applied(run: Run) -> Outcome:
@@ -60,13 +72,17 @@ async def ensure_applied(run: Run) -> Outcome:
         return stall
     desired = {Ref.of(manifest) for manifest in (*run.manifests, *run.derived)}
     wanted = {ref: child for ref, child in run.children.items() if ref in desired or ref.kind == "Pod"}
-    if isinstance(judge_workloads(wanted), Done):  # until the new serves, the old may still need what it had
-        await _prune(run, desired)
-    return Done("; ".join([f"{len(run.manifests)} objects", *run.notes]))
+    unwanted = prunable(run.children, desired)
+    if unwanted and isinstance(judge_workloads(wanted), Done):  # until the new serves, the old may need what it had
+        await _prune(run, unwanted)
+    inventory = run.doors.inventory
+    run.applied = inventory.fingerprint(run.key, map(Ref.of, _lasting(run)))
+    run.settled_at = inventory.revision(run.key) if run.applied and not unwanted else None
+    return Done("; ".join([f"{run.objects} objects", *run.notes]))
 
 
-async def _prune(run: Run, desired: set[Ref]) -> None:
-    for child in prunable(run.children, desired):
+async def _prune(run: Run, unwanted: Sequence[Child]) -> None:
+    for child in unwanted:
         live = await run.doors.kube.get(child.ref)
         owners = live["metadata"].get("ownerReferences", []) if live else []
         if live is None or live["metadata"]["labels"].get(meta.LABEL_ENVIRONMENT) != run.effective.name:

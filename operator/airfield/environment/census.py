@@ -1,0 +1,27 @@
+"""What the metrics tell of an environment, read from its resource as it is. Pure; cheap enough for every scrape."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from airfield.api.conditions import ConditionType
+from airfield.runtime.metrics import EnvironmentState
+
+
+def census(environments: Iterable[Mapping[str, Any]]) -> Iterator[EnvironmentState]:
+    """The state of each environment. Nothing is assumed of a resource but that it has a name."""
+    for body in environments:
+        metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+        conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+        ready = conditions.get(ConditionType.READY, {})
+        yield EnvironmentState(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            tenant=status.get("tenant", ""),
+            blueprint=spec.get("className", ""),
+            version=status.get("version", ""),
+            stage=spec.get("stage", ""),
+            ready=ready.get("status", "Unknown"),
+            reason=ready.get("reason", ""),
+            stalled=conditions.get(ConditionType.STALLED, {}).get("status") == "True",
+            paused=conditions.get(ConditionType.PAUSED, {}).get("status") == "True",
+        )

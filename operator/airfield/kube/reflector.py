@@ -1,0 +1,132 @@
+"""Keeps a cache like a collection of the API server: LIST, then WATCH, for ever.
+
+For the objects of environments, of which a large fleet has a hundred thousand: a page at a time, nothing kept but what
+the sink keeps. Our own resources are watched through kopf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airfield.kube.errors import ApiError
+from airfield.kube.kinds import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from airfield.kube.client import KubeClient
+    from airfield.kube.kinds import Kind
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 300.0
+"""How long one watch lasts; then the next goes on where it ended."""
+PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0
+"""Seconds after a failure: doubling from the first to the most."""
+BURST = 50
+"""Events after which others have their turn."""
+
+
+class Sink(Protocol):
+    """What takes the objects in."""
+
+    def seen(self, obj: Mapping[str, Any]) -> None:
+        """An object is there, new or changed; or it was there all along."""
+
+    def gone(self, obj: Mapping[str, Any]) -> None:
+        """An object is gone; its last state."""
+
+    def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
+        """Whatever else of that kind (in that namespace, if it is not "") was older than `version` is gone."""
+
+
+class Reflector:
+    """One kind of object, in one namespace or in all."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        kind: Kind,
+        sink: Sink,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+        resync_seconds: float = 600.0,
+        on_event: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`resync_seconds`: after so long everything is listed anew, whatever the watch said.
+
+        `on_event` is told the kind of each object that an event of the watch speaks of.
+        """
+        self._kube, self._kind, self._sink = kube, kind, sink
+        self._namespace, self._selector, self._metadata_only = namespace, label_selector, metadata_only
+        self._resync, self._on_event = resync_seconds, on_event
+        self._version = ""
+        self._due = 0.0
+        self.filled = asyncio.Event()
+        self.listed_at = time.monotonic()
+        """When the collection was last listed with success, or the reflector made."""
+
+    async def run(self) -> None:
+        """List and watch until cancelled. No failure ends it."""
+        pause = PAUSE_FIRST
+        while True:
+            try:
+                if not self._version or time.monotonic() >= self._due:
+                    await self._list()
+                await self._watch()
+                pause = PAUSE_FIRST
+            except ApiError as error:
+                if error.gone:
+                    self._version = ""  # what came meanwhile is forgotten by the server: list anew, at once
+                    continue
+                log.warning("watching %s: %s; next try in %.1f s", self._kind.plural, error.message, pause)
+            except Exception:
+                log.exception("watching %s failed; next try in %.1f s", self._kind.plural, pause)
+                self._version = ""
+            else:
+                continue
+            await asyncio.sleep(pause * random.uniform(1, 1.25))  # noqa: S311 - jitter
+            pause = min(pause * 2, PAUSE_MAX)
+
+    async def _list(self) -> None:
+        refs: set[Ref] = set()
+        version = ""
+        pages = self._kube.pages(self._kind, self._namespace, self._selector, metadata_only=self._metadata_only)
+        async for objects, latest in pages:
+            version = latest
+            for obj in objects:
+                refs.add(Ref.of(obj))
+                self._sink.seen(obj)
+            await asyncio.sleep(0)
+        self._sink.listed(self._kind, self._namespace, refs, version)
+        self._version = version
+        self.listed_at = time.monotonic()
+        # Not all kinds at the same time: that would be a burst of work every ten minutes.
+        self._due = self.listed_at + self._resync * random.uniform(0.75, 1.25)  # noqa: S311
+        self.filled.set()
+
+    async def _watch(self) -> None:
+        seconds = min(WATCH_SECONDS, max(self._due - time.monotonic(), 1.0)) * random.uniform(0.8, 1)  # noqa: S311
+        count = 0
+        async for event in self._kube.watch(
+            self._kind,
+            self._namespace,
+            self._selector,
+            version=self._version,
+            seconds=seconds,
+            metadata_only=self._metadata_only,
+        ):
+            kind, obj = event["type"], event["object"]
+            if kind != "BOOKMARK":
+                self._on_event(self._kind.kind)
+                (self._sink.gone if kind == "DELETED" else self._sink.seen)(obj)
+            self._version = obj["metadata"]["resourceVersion"]
+            count += 1
+            if count % BURST == 0:
+                await asyncio.sleep(0)

@@ -1,0 +1,153 @@
+"""The reflector against a real API server: it comes to know what is there, whatever happens to its watch."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from airfield.kube import credentials
+from airfield.kube.client import KubeClient
+from airfield.kube.errors import ApiError
+from airfield.kube.kinds import CONFIG_MAP, SECRET, Kind, Ref
+from airfield.kube.reflector import Reflector
+from localcluster import Cluster
+from operated_cluster import eventually
+
+pytestmark = pytest.mark.apiserver
+
+LABEL = "reflected"
+
+
+class Recorder:
+    """A sink that keeps names and versions."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, Mapping[str, Any]] = {}
+        self.lists = 0
+
+    def seen(self, obj: Mapping[str, Any]) -> None:
+        self.there[obj["metadata"]["name"]] = obj
+
+    def gone(self, obj: Mapping[str, Any]) -> None:
+        self.there.pop(obj["metadata"]["name"], None)
+
+    def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
+        assert version.isdecimal()
+        assert all((ref.kind, ref.namespace) == (kind.kind, namespace) for ref in refs)
+        self.lists += 1
+        for name in self.there.keys() - {ref.name for ref in refs}:
+            del self.there[name]
+
+
+@pytest.fixture
+async def kube(control_plane: Cluster) -> AsyncIterator[KubeClient]:
+    async with KubeClient(credentials.from_kubeconfig(path=str(control_plane.kubeconfig))) as kube:
+        yield kube
+
+
+@pytest.fixture
+async def namespace(kube: KubeClient) -> AsyncIterator[str]:
+    name = f"reflector-{uuid.uuid4().hex[:8]}"
+    await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    await kube.delete(Ref("v1", "Namespace", "", name))
+
+
+@asynccontextmanager
+async def reflecting(reflector: Reflector) -> AsyncIterator[None]:
+    task = asyncio.create_task(reflector.run())
+    try:
+        await asyncio.wait_for(reflector.filled.wait(), 30)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def config(namespace: str, name: str, label: str | None = LABEL, **data: str) -> dict[str, Any]:
+    metadata = {"namespace": namespace, "name": name, "labels": {label: "yes"} if label else {}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async def holds() -> bool:
+        return bool(condition())
+
+    await eventually(holds)
+
+
+async def test_what_is_there_comes_goes_and_changes(kube: KubeClient, namespace: str) -> None:
+    sink = Recorder()
+    for name in ("a", "b", "c"):
+        await kube.apply(config(namespace, name))
+    await kube.apply(config(namespace, "other", None))
+    reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL)
+    async with reflecting(reflector):
+        assert sink.there.keys() == {"a", "b", "c"}
+        await kube.apply(config(namespace, "new", text="x" * 700_000))  # longer than any line that aiohttp reads
+        await until(lambda: len(sink.there.get("new", {}).get("data", {}).get("text", "")) == 700_000)
+        await kube.delete(Ref.of(config(namespace, "a")))
+        await kube.apply(config(namespace, "b", None))  # is no longer selected
+        await until(lambda: sink.there.keys() == {"c", "new"})
+        assert (sink.there["c"]["apiVersion"], sink.there["c"]["kind"]) == ("v1", "ConfigMap")
+        assert sink.lists == 1
+
+
+async def test_a_version_that_the_server_has_forgotten_is_listed_anew(
+    kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server forgets after minutes; so its answer is made up, and all else is real."""
+    events, forgotten = KubeClient._events, [True]
+
+    async def forgetful(self: KubeClient, *arguments: Any) -> AsyncIterator[dict[str, Any]]:
+        if forgotten.pop() if forgotten else False:
+            raise ApiError(410, "Expired", "too old resource version")
+        async for event in events(self, *arguments):
+            yield event
+
+    monkeypatch.setattr(KubeClient, "_events", forgetful)
+    sink = Recorder()
+    async with reflecting(Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL)):
+        await until(lambda: sink.lists == 2)
+        await kube.apply(config(namespace, "new"))
+        await until(lambda: "new" in sink.there)
+        assert sink.lists == 2
+
+
+async def test_it_lists_again_when_it_is_time(kube: KubeClient, namespace: str) -> None:
+    sink = Recorder()
+    reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, resync_seconds=1.0)
+    async with reflecting(reflector):
+        await until(lambda: sink.lists >= 2)
+
+
+async def test_of_secrets_only_the_metadata_is_read(kube: KubeClient, namespace: str) -> None:
+    sink = Recorder()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": "a"}}
+    await kube.apply({**secret, "stringData": {"password": "listed"}})
+    reflector = Reflector(kube, SECRET, sink, namespace=namespace, metadata_only=True)
+    async with reflecting(reflector):
+        await kube.apply({**secret, "metadata": {"namespace": namespace, "name": "b"}, "stringData": {"p": "watched"}})
+        await until(lambda: "b" in sink.there)
+        for found in sink.there.values():
+            assert found["kind"] == "Secret"
+            assert found.keys() == {"apiVersion", "kind", "metadata"}
+
+
+async def test_a_failing_sink_does_not_end_it(kube: KubeClient, namespace: str) -> None:
+    class Failing(Recorder):
+        failures = 1
+
+        def seen(self, obj: Mapping[str, Any]) -> None:
+            if self.failures and obj["metadata"]["name"] == "bad":
+                self.failures -= 1
+                raise ValueError("bad object")
+            super().seen(obj)
+
+    sink = Failing()
+    async with reflecting(Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL)):
+        await kube.apply(config(namespace, "bad"))
+        await until(lambda: "bad" in sink.there)

@@ -1,0 +1,157 @@
+"""The operator is upgraded, removed and installed again; an environment that runs does not notice."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.platform import SYSTEM, Platform
+from e2e.databases import DatabaseServer
+from e2e.environments import KINDS, Environment, Object
+from e2e.waiting import Stopwatch, eventually
+
+pytestmark = pytest.mark.node
+
+PREVIOUS = Path(__file__).with_name("data") / "airfield-0.1.0.tgz"
+"""The chart as it was released last. It had one replica, no CRDs and no Lease."""
+NAMESPACE = "installed"
+SPEC = {"executor": "LocalExecutor", "database": {"embedded": {"size": "1Gi"}}}
+CRDS = ("airflowenvironmentclasses", "airflowenvironments", "airflowtenants")
+CHURN = frozenset({"Pod", "Deployment", "StatefulSet", "Job", "PersistentVolumeClaim", "PodDisruptionBudget"})
+"""Kinds whose status changes by itself: of these only what somebody wants counts."""
+
+
+def _lease_rights() -> list[Object]:
+    """There is no image of the previous release here; today's needs a Lease, of which that chart did not know."""
+    metadata = {"name": "lease", "namespace": SYSTEM}
+    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "patch"]}
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]}
+    reference = {"apiGroup": rbac, "kind": "Role", "name": "lease"}
+    subjects = [{"kind": "ServiceAccount", "name": "airfield", "namespace": SYSTEM}]
+    binding = {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": reference}
+    return [role, {**binding, "subjects": subjects}]
+
+
+@pytest.fixture(scope="module")
+def environment(server: DatabaseServer) -> Iterator[Environment]:
+    """Made by the operator as the previous chart installs it."""
+    platform = server.platform
+    try:
+        platform.helm("uninstall", "airfield", "--wait")
+        platform.apply(_lease_rights())
+        platform.helm("install", "airfield", str(PREVIOUS))
+        environment = Environment(platform, NAMESPACE, "airflow")
+        environment.apply(**SPEC)
+        environment.until_ready()
+        yield environment
+        environment.delete()
+    finally:
+        platform.install_operator()
+
+
+def _picture(environment: Environment) -> dict[str, tuple[object, ...]]:
+    """What would be another if the environment had been touched: of pods, also whether they were restarted."""
+    found: dict[str, tuple[object, ...]] = {}
+    for each in environment.items(KINDS):
+        metadata = each["metadata"]
+        restarts = [status["restartCount"] for status in each.get("status", {}).get("containerStatuses", [])]
+        version = metadata.get("generation") if each["kind"] in CHURN else metadata["resourceVersion"]
+        found[f"{each['kind']}/{metadata['name']}"] = (metadata["uid"], version, restarts)
+    assert len([name for name in found if name.startswith("Pod/")]) >= 5
+    return found
+
+
+def _pods(platform: Platform) -> set[str]:
+    """The operator's pods that are ready and stay."""
+    pods = platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
+    return {
+        pod["metadata"]["name"]
+        for pod in pods
+        if "deletionTimestamp" not in pod["metadata"]
+        and any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
+    }
+
+
+def _leader(platform: Platform) -> str:
+    return str(platform.get("-n", SYSTEM, "lease", "airfield")["spec"].get("holderIdentity", ""))
+
+
+def _has_looked(platform: Platform, pod: str) -> bool:
+    """Whether a pod of the operator has gone through environments."""
+    text = platform.kubectl("get", "--raw", f"/api/v1/namespaces/{SYSTEM}/pods/{pod}:8080/proxy/metrics")
+    counted = re.findall(
+        r'^airfield_reconcile_duration_seconds_count\{.*kind="environment".*\} (\S+)', text, re.MULTILINE
+    )
+    return sum(map(float, counted)) >= 1
+
+
+def _until_led(platform: Platform, before: set[str]) -> None:
+    """Wait until both replicas are ready, and one that was not there before leads and has looked at everything."""
+    eventually("two replicas", lambda: len(_pods(platform) - before) == 2)
+    eventually("new leader", lambda: _leader(platform) in _pods(platform) - before)
+    eventually("first look", lambda: _has_looked(platform, _leader(platform)))
+
+
+def _repaired(environment: Environment) -> None:
+    """See that the operator works: what is removed comes back."""
+    uid: str = environment.get("service", "airflow-api-server")["metadata"]["uid"]
+    environment.kubectl("delete", "service", "airflow-api-server")
+
+    def back() -> bool:
+        found: dict[str, str] = {
+            each["metadata"]["name"]: each["metadata"]["uid"] for each in environment.items("services")
+        }
+        return found.get("airflow-api-server", uid) != uid
+
+    eventually("Service", back)
+
+
+def test_upgrade_from_the_previous_release(environment: Environment) -> None:
+    platform = environment.platform
+    before, pods = _picture(environment), _pods(platform)
+    watch = Stopwatch()
+    platform.install_operator()
+    watch.lap("upgraded")
+    _until_led(platform, pods)
+    watch.lap("a new replica leads")
+    assert _picture(environment) == before
+    assert environment.condition("Ready")["status"] == "True"
+    _repaired(environment)
+    release = platform.get("crd", f"{CRDS[0]}.airfield.dev")["metadata"]["annotations"]
+    assert release["meta.helm.sh/release-name"] == "airfield", "the release has taken the CRDs over"
+
+
+def test_a_replica_is_drained(environment: Environment) -> None:
+    platform = environment.platform
+    before, pods, leader = _picture_without_services(environment), _pods(platform), _leader(platform)
+    watch = Stopwatch()
+    platform.kubectl("-n", SYSTEM, "delete", "pod", leader, "--wait=false")
+    eventually("takeover", lambda: _leader(platform) in pods - {leader})
+    assert watch.lap("the leader's pod deleted: the other one leads") < 15
+    _repaired(environment)
+    assert _picture_without_services(environment) == before
+
+
+def test_uninstalled_and_installed_again(environment: Environment) -> None:
+    platform = environment.platform
+    environment.until_ready()
+    before, pods = _picture(environment), _pods(platform)
+    watch = Stopwatch()
+    platform.helm("uninstall", "airfield", "--wait")
+    eventually("end of the operator", lambda: not _pods(platform))
+    watch.lap("uninstalled")
+    assert _picture(environment) == before
+    platform.kubectl("get", "crd", *(f"{name}.airfield.dev" for name in CRDS))
+    assert environment.condition("Ready")["status"] == "True"
+
+    platform.install_operator()
+    _until_led(platform, pods)
+    watch.lap("installed again, and a replica leads")
+    assert _picture(environment) == before
+    _repaired(environment)
+
+
+def _picture_without_services(environment: Environment) -> dict[str, tuple[object, ...]]:
+    return {name: found for name, found in _picture(environment).items() if not name.startswith("Service/")}

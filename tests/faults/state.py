@@ -1,0 +1,157 @@
+"""What an environment has come to, without what differs from one making of it to the next.
+
+Random values (keys, passwords, uids, digests) are numbered in the order in which they are met, so that two states are
+equal exactly when the same values are equal to each other in both.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airfield.kube.kinds import Ref
+from operated_cluster import Team, decoded
+from postgres_server import login
+
+Json = dict[str, Any]
+
+_VOLATILE = frozenset(
+    {
+        *("creationTimestamp", "deletionTimestamp", "lastTransitionTime", "generation", "resourceVersion"),
+        *("clusterIP", "clusterIPs", "nodeName", "nodePort", "healthCheckNodePort", "volumeName", "managedFields"),
+    }
+)
+_GENERATED = ("password", "fernet-key", "secret-key", "private.pem", "jwks.json", "connection")
+_RANDOM = re.compile(
+    r"(?<![0-9a-zA-Z])[0-9a-f]{8}-[0-9a-f-]{27}(?![0-9a-zA-Z])|(?<![0-9a-zA-Z])[0-9a-f]{8,64}(?![0-9a-zA-Z])"
+)
+_ROLLOUTS = "deployment.kubernetes.io/revision"
+
+
+@dataclass
+class _Names:
+    """What stands for values that are of one making only."""
+
+    plain: dict[str, str]
+    """Texts and what is said in their place."""
+    random: dict[str, str] = field(default_factory=dict)
+
+    def text(self, text: str) -> str:
+        for value, name in self.plain.items():
+            text = text.replace(value, name)
+        return _RANDOM.sub(lambda found: self.random.setdefault(found[0], f"<{len(self.random)}>"), text)
+
+    def document(self, found: Any) -> Any:
+        if isinstance(found, Mapping):
+            return {self.text(k): self.document(v) for k, v in sorted(found.items()) if k not in _VOLATILE}
+        if isinstance(found, list):
+            return [self.document(item) for item in found]
+        return self.text(found) if isinstance(found, str) else found
+
+
+async def state_of(team: Team, name: str = "demo", *, rollouts: bool = True) -> dict[str, Any]:
+    """Everything of an environment, by what it is called; {} when nothing is left of it.
+
+    With `rollouts`, how often each Deployment was rolled out is part of it.
+    """
+    environment = await team.kube.get(team.environment(name))
+    objects = await team.objects(name)
+    names = _Names({team.name.replace("-", "_"): "TEAM", team.name: "TEAM"})
+    for number, (ref, obj) in enumerate(sorted(objects.items())):
+        if ref.kind == "Secret":
+            for key, value in decoded(obj).items():
+                if key in _GENERATED:
+                    names.plain.setdefault(value, f"<{key} {number}>")
+    found: dict[str, Any] = {}
+    for ref, obj in sorted(objects.items()):
+        if ref.kind == "Pod":
+            continue
+        what = f"{ref.kind} {names.text(ref.name)}"
+        found[what] = names.document(_boiled_down(obj, rollouts=rollouts))
+    if environment is not None:
+        found["environment"] = names.document(_observed(environment))
+    found |= {f"database {names.text(each)}": names.document(about) for each, about in _databases(team, name).items()}
+    return found
+
+
+async def state_of_tenant(team: Team) -> Any:
+    """A tenant, likewise; None when there is none."""
+    live = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowTenant", "", team.name))
+    return None if live is None else _Names({team.name: "TEAM"}).document(_observed(live))
+
+
+def _boiled_down(obj: Json, *, rollouts: bool) -> Json:
+    metadata = obj["metadata"]
+    annotations = metadata.get("annotations", {})
+    # Most annotations under kubernetes.io are controllers' notes to themselves.
+    kept = {k: v for k, v in annotations.items() if "kubernetes.io/" not in k or (rollouts and k == _ROLLOUTS)}
+    ours = [
+        {key: entry.get(key) for key in ("manager", "operation", "fieldsV1")}
+        for entry in metadata.get("managedFields", [])
+        if entry["manager"] == "airfield" and "subresource" not in entry
+    ]
+    found = {key: value for key, value in obj.items() if key != "status"}
+    found |= {"metadata": {**metadata, "annotations": kept, "deleting": "deletionTimestamp" in metadata}, "ours": ours}
+    if obj["kind"] == "Secret":
+        found["data"] = decoded(obj)
+    if obj["kind"] == "Job":
+        found |= {"succeeded": obj.get("status", {}).get("succeeded")}
+    return found
+
+
+def _observed(resource: Json) -> Json:
+    """One of our own resources: what its status says, and whether it says it of the latest wish."""
+    metadata, status = resource["metadata"], resource.get("status", {})
+    generation = metadata["generation"]
+    conditions = [
+        {**condition, "observedGeneration": generation - condition["observedGeneration"]}
+        for condition in status.get("conditions", [])
+    ]
+    behind = generation - status.get("observedGeneration", -1)
+    return {
+        "spec": resource["spec"],
+        "metadata": {key: metadata.get(key) for key in ("labels", "annotations", "finalizers")},
+        "status": {**status, "observedGeneration": behind, "conditions": conditions},
+    }
+
+
+def _databases(team: Team, name: str) -> dict[str, Any]:
+    """Databases and roles of an environment, and whose the databases say that they are."""
+    part = f"{team.namespace}_{name}".replace("-", "_")
+    with login(team.site.postgres.superuser) as connection:
+        databases = connection.execute(
+            "SELECT datname, shobj_description(oid, 'pg_database'), datdba::regrole::text, datallowconn, datistemplate"
+            " FROM pg_database WHERE strpos(datname, %s) > 0",
+            [part],
+        ).fetchall()
+        roles = connection.execute(
+            "SELECT rolname, rolcanlogin, rolcreatedb, rolcreaterole, rolinherit FROM pg_roles"
+            " WHERE strpos(rolname, %s) > 0",
+            [part],
+        ).fetchall()
+    found: dict[str, Any] = {f"role {role}": list(about) for role, *about in roles}
+    for database, comment, *about in databases:
+        found[database] = [json.loads(comment or "null"), *about]
+    return found
+
+
+def difference(found: Any, wanted: Any, where: str = "") -> list[str]:
+    """What is not as wanted, one line for each place."""
+    if found == wanted:
+        return []
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        lines = []
+        for key in sorted({*found, *wanted}):
+            if key not in found:
+                lines.append(f"{where}/{key}: missing")
+            elif key not in wanted:
+                lines.append(f"{where}/{key}: not wanted: {str(found[key])[:200]}")
+            else:
+                lines += difference(found[key], wanted[key], f"{where}/{key}")
+        return lines
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        return [
+            line for n, pair in enumerate(zip(found, wanted, strict=True)) for line in difference(*pair, f"{where}/{n}")
+        ]
+    return [f"{where}: {str(found)[:300]!r}, not {str(wanted)[:300]!r}"]

@@ -1,0 +1,157 @@
+"""The operator is killed at a write: what it leaves is put in order by the next one, to the same end.
+
+Each case is first done without a fault: that gives the end state and the writes. Then the operator is killed before and
+after each of them.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from airfield.kube.client import KubeClient
+from airfield.kube.kinds import Ref
+from faultproxy import Script
+from faults.fault_site import FaultSite, remove
+from faults.state import difference, state_of, state_of_tenant
+from faults.stories import STORIES, Story, create, ends_as, nothing, undisturbed
+from operated_cluster import Team, eventually
+
+pytestmark = pytest.mark.xdist_group("faults-1")
+
+Json = dict[str, Any]
+SEED = 20261121
+
+
+async def crash(site: FaultSite, kube: KubeClient, story: Story, end: Json, write: int, *, after: bool) -> bool:
+    """Whether the operator was killed: it may get by with fewer writes than another time."""
+    team = site.new_team(kube)
+    await team.settle()
+    await story.prepare(team)
+    if story.prepare is not nothing:
+        await team.settled_versions()
+    looks = site.looks(team)
+    with site.faults(site.killed_at(write, team.namespace, after=after)) as script:
+        await story.act(team)
+
+        async def killed_or_done() -> bool:
+            return not site.operator.running or not difference(await state_of(team), end)
+
+        await eventually(killed_or_done)
+    if killed := bool(script.taken):
+        await eventually(site.stopped)
+        site.operator.start()
+        if story.ready:
+            await site.until_looked_at(team, since=looks)
+
+    await ends_as(team, end)
+    await remove(team)
+    return killed
+
+
+def points(writes: int) -> list[tuple[int, bool]]:
+    """Every write, before and after it reaches the API server."""
+    return [(write, after) for write in range(1, writes + 1) for after in (False, True)]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+async def test_crash_at_some_write(site: FaultSite, kube: KubeClient, story: Story) -> None:
+    end, writes = await undisturbed(site, kube, story)
+    # Not the last ones: there may be fewer the next time.
+    write, after = random.Random(f"{SEED} {story.name}").choice(points(writes - 4))  # noqa: S311
+    assert await crash(site, kube, story, end, write, after=after)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+async def test_crash_at_every_write(site: FaultSite, kube: KubeClient, story: Story) -> None:
+    end, writes = await undisturbed(site, kube, story)
+    chosen = points(writes)
+    killed = [await crash(site, kube, story, end, write, after=after) for write, after in chosen]
+    assert sum(killed) >= 0.9 * len(chosen), f"only {sum(killed)} of {len(chosen)} writes came"
+
+
+@pytest.mark.long
+async def test_many_short_lives(site: FaultSite, kube: KubeClient) -> None:
+    """Operators that die one after the other somewhere on the way leave nothing that the last one cannot mend."""
+    story = STORIES[0]
+    end, writes = await undisturbed(site, kube, story)
+    choose = random.Random(SEED)  # noqa: S311
+    team = site.new_team(kube)
+    await team.settle()
+    await create(team)
+    for _ in range(3):
+        rule = site.killed_at(choose.randint(1, writes // 2), team.namespace, after=choose.random() < 0.5)
+        with site.faults(rule) as script:
+            if not site.operator.running:
+                site.operator.start()
+
+            async def killed(script: Script = script) -> bool:
+                return bool(script.taken) and not site.operator.running
+
+            await eventually(killed)
+    site.operator.start()
+    await ends_as(team, end)
+    await remove(team)
+
+
+TENANT_ACTS: tuple[tuple[str, Callable[[Team], Awaitable[object]]], ...] = (
+    ("create", lambda team: team.put_tenant()),
+    ("change", lambda team: team.put_tenant(namespaces=[{"name": team.namespace}, {"name": f"{team.namespace}-more"}])),
+    ("delete", lambda team: team.kube.delete(tenant_of(team))),
+)
+
+
+def tenant_of(team: Team) -> Ref:
+    return Ref("airfield.dev/v1alpha1", "AirflowTenant", "", team.name)
+
+
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.long), True], ids=["before", "after"])
+async def test_crash_at_every_write_of_a_tenant(site: FaultSite, kube: KubeClient, after: bool) -> None:
+    """Creation, change and deletion of a tenant; a tenant's only write is its status, its environment's too."""
+    calm, hit = site.new_team(kube), site.new_team(kube)
+    for team in (calm, hit):
+        await team.settle()
+        await team.kube.delete(tenant_of(team))
+        await team.put_environment()
+        await team.until_stuck("NoTenant")
+    for name, act in TENANT_ACTS:
+        await act(calm)
+        await until_told(calm, name)
+        await calm.settled_versions()
+        wanted = await state_of_tenant(calm), await state_of(calm)
+        rule = site.killed_at(1, "", after=after, kind="airflowtenants", name=hit.name)
+        with site.faults(rule) as script:
+            await act(hit)
+            if name != "delete":  # there is nothing to write about a tenant that is gone
+
+                async def killed() -> bool:
+                    return bool(script.taken) and not site.operator.running
+
+                await eventually(killed)
+        if not site.operator.running:
+            site.operator.start()
+
+        async def same(wanted: tuple[Any, Any] = wanted) -> bool:
+            found = await state_of_tenant(hit), await state_of(hit)
+            assert found == wanted, difference(list(found), list(wanted))
+            return True
+
+        await eventually(same)
+    await remove(calm)
+    await remove(hit)
+
+
+async def until_told(team: Team, act: str) -> None:
+    if act == "delete":
+        await team.until_stuck("NoTenant")
+        return
+    await team.until_ready()
+
+    async def told() -> bool:
+        tenant = await team.kube.get(tenant_of(team))
+        assert tenant is not None
+        return bool(tenant.get("status", {}).get("observedGeneration") == tenant["metadata"]["generation"])
+
+    await eventually(told)

@@ -1,0 +1,154 @@
+"""Every property of the resources with every kind of value: the operator copes, says so, and finds the way back."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from airfield.kube.client import KubeClient
+from airfield.kube.errors import ApiError
+from airfield.kube.kinds import Ref
+from faults.fault_site import FaultSite, remove
+from faults.mutations import Mutation, leaves, mutated, values
+from faults.state import difference, state_of
+from operated_cluster import Team, eventually
+
+pytestmark = pytest.mark.xdist_group("faults-1")
+
+Json = dict[str, Any]
+CRDS = Path(__file__).parents[2] / "crds"
+KINDS = ("AirflowEnvironment", "AirflowTenant", "AirflowEnvironmentClass")
+SEED = 20261121
+SLOTS = 8
+"""So many environments are mutated at a time."""
+
+
+@cache
+def schema_of(kind: str) -> Json:
+    (manifest,) = (
+        found
+        for path in CRDS.glob("*.yaml")
+        for found in yaml.safe_load_all(path.read_text())
+        if found["spec"]["names"]["kind"] == kind
+    )
+    spec: Json = manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return spec
+
+
+def all_mutations(most: int) -> list[Mutation]:
+    """All values of all properties, in an order by chance but always the same; of strings `most` each."""
+    choose = random.Random(SEED)  # noqa: S311
+    found = [
+        Mutation(kind, path, value)
+        for kind in KINDS
+        for path, schema in leaves(schema_of(kind))
+        for value in values(schema, most, choose)
+    ]
+    choose.shuffle(found)
+    return found
+
+
+def test_every_property_has_values() -> None:
+    mutations = {(mutation.kind, mutation.path) for mutation in all_mutations(3)}
+    lacking = [(kind, *path) for kind in KINDS for path, _ in leaves(schema_of(kind)) if (kind, path) not in mutations]
+    assert not lacking
+
+
+@dataclass
+class Slot:
+    """A team with an environment that is Ready, and what it looks like then."""
+
+    team: Team
+    seeds: dict[str, Json]
+    state: Json
+
+    def ref(self, kind: str) -> Ref:
+        where = self.team.namespace if kind == "AirflowEnvironment" else ""
+        return Ref("airfield.dev/v1alpha1", kind, where, "demo" if where else self.team.name)
+
+    async def put(self, kind: str, spec: Json) -> None:
+        await self.team.put_resource(kind, self.ref(kind).name, spec)
+
+    async def mutate(self, mutation: Mutation) -> str:
+        """Have a property changed and seen, and changed back; what the API server or the environment said to it."""
+        spec = mutated(self.seeds[mutation.kind], schema_of(mutation.kind), mutation)
+        try:
+            await self.put(mutation.kind, spec)
+        except ApiError as error:
+            if error.invalid:
+                return "refused"
+            raise
+        try:
+            await eventually(lambda: self.observed(mutation.kind))
+            said = await self.team.condition("Ready")
+        except AssertionError as error:
+            raise AssertionError(f"{mutation}: {error}") from error
+        await self.put(mutation.kind, self.seeds[mutation.kind])
+
+        async def back() -> bool:
+            lines = difference(await state_of(self.team, rollouts=False), self.state)
+            assert not lines, "\n".join([f"after {mutation}:", *lines])
+            return True
+
+        await eventually(back, 60)
+        return str(said["reason"])
+
+    async def observed(self, kind: str) -> bool:
+        live = await self.team.kube.get(self.ref(kind))
+        assert live is not None
+        seen = live.get("status", {}).get("observedGeneration")
+        assert seen == live["metadata"]["generation"], f"generation {seen} is the latest that was seen"
+        return True
+
+
+async def new_slot(site: FaultSite, kube: KubeClient) -> Slot:
+    team = site.new_team(kube)
+    await team.settle()
+    await team.put_environment()
+    await team.until_ready()
+    await team.settled_versions()
+    slot = Slot(team, {}, await state_of(team, rollouts=False))
+    for kind in KINDS:
+        live = await kube.get(slot.ref(kind))
+        assert live is not None
+        slot.seeds[kind] = live["spec"]
+    return slot
+
+
+async def mutate_all(site: FaultSite, kube: KubeClient, mutations: Sequence[Mutation]) -> list[str]:
+    pid, log = site.operator.pid, site.operator.log
+    already = log.stat().st_size
+    slots = await asyncio.gather(*(new_slot(site, kube) for _ in range(SLOTS)))
+    queues = [mutations[number :: len(slots)] for number in range(len(slots))]
+
+    async def work(slot: Slot, queue: Sequence[Mutation]) -> list[str]:
+        return [await slot.mutate(mutation) for mutation in queue]
+
+    results = await asyncio.gather(*itertools.starmap(work, zip(slots, queues, strict=True)), return_exceptions=True)
+    failed = [str(result) for result in results if isinstance(result, BaseException)]
+    assert not failed, "\n".join(failed)
+    assert site.operator.pid == pid
+    said = log.read_text()[already:].splitlines()
+    assert not [line for line in said if "in a row" in line and "ApiError" not in line]
+    for slot in slots:
+        await remove(slot.team)
+    return [reason for result in results if isinstance(result, list) for reason in result]
+
+
+async def test_some_values_of_some_properties(site: FaultSite, kube: KubeClient) -> None:
+    said = await mutate_all(site, kube, all_mutations(3)[: 2 * SLOTS])
+    assert set(said) - {"refused"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(8))
+async def test_all_values_of_all_properties(site: FaultSite, kube: KubeClient, part: int) -> None:
+    said = await mutate_all(site, kube, all_mutations(6)[part::8])
+    assert len([reason for reason in said if reason != "refused"]) > len(said) / 4

@@ -1,0 +1,210 @@
+"""What watches are known to lose, and what is known to end them: the operator gets over each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from airfield.kube import kinds
+from airfield.kube.client import KubeClient
+from airfield.kube.kinds import Ref
+from faultproxy import Answer, End, Late, Rule
+from faultproxy.rules import Action
+from faults.fault_site import FaultSite, remove
+from faults.stories import create_and_wait
+from operated_cluster import Team, eventually
+
+pytestmark = pytest.mark.xdist_group("faults-1")
+
+EVENT, LIST = frozenset({"event"}), frozenset({"list"})
+OURS = ("airflowenvironments", "airflowtenants", "airflowenvironmentclasses")
+SOON = 40.0
+"""Seconds: much less than the interval of complete lists."""
+
+
+def of_team(kind: str, team: Team) -> Ref:
+    return Ref("airfield.dev/v1alpha1", kind, "", team.name)
+
+
+async def end_watches(site: FaultSite, team: Team, action: Action, *kinds_of: str) -> None:
+    """Have the watches of some kinds end at their next event, and wait until they have begun anew."""
+    rules = [Rule(action, EVENT, kind=kind) for kind in kinds_of]
+    with site.faults(*rules) as script:
+        for kind in kinds_of:
+            await touch(team, kind)
+
+        async def ended() -> bool:
+            return len(script.taken) == len(rules)
+
+        await eventually(ended)
+
+
+async def touch(team: Team, kind: str) -> None:
+    """Cause an event that says nothing."""
+    note = {"metadata": {"annotations": {"test/touched": "yes"}}}
+    if kind == "airflowenvironments":
+        await team.kube.patch(team.environment(), note)
+    elif kind == "airflowtenants":
+        await team.kube.patch(of_team("AirflowTenant", team), note)
+    elif kind == "airflowenvironmentclasses":
+        await team.kube.patch(of_team("AirflowEnvironmentClass", team), note)
+    else:
+        await team.kube.patch(team.ref(kinds.SERVICE, "demo-api-server"), note)
+
+
+async def test_what_goes_while_watches_begin_anew_is_missed_by_no_one(site: FaultSite, kube: KubeClient) -> None:
+    """After 410 a collection is listed again; a list says nothing of what is gone."""
+    teams = {kind: site.new_team(kube) for kind in OURS}
+    for team in teams.values():
+        await team.settle()
+        await team.put_environment()
+    await asyncio.gather(*(team.until_ready() for team in teams.values()))
+    ends = [Rule(End(410, "Expired"), EVENT, kind=kind) for kind in OURS]
+    blind = [Rule(Answer(503, "ServiceUnavailable"), LIST, kind=kind, client="kopf", times=2) for kind in OURS]
+    with site.faults(*ends, *blind) as script:
+        for kind, team in teams.items():
+            await touch(team, kind)
+
+        async def all_blind() -> bool:
+            return {taken.kind for taken in script.taken if taken.verb == "list"} == set(OURS)
+
+        await eventually(all_blind)
+        await asyncio.gather(*(GONE[kind][0](team) for kind, team in teams.items()))
+
+        async def all_taken() -> bool:
+            return len(script.taken) == 3 * len(OURS)
+
+        await eventually(all_taken)
+    await asyncio.gather(*(GONE[kind][1](team) for kind, team in teams.items()))
+    for team in teams.values():
+        await remove(team)
+
+
+async def remove_environment(team: Team) -> None:
+    """As somebody would whose operator does not work: without it, and at once."""
+    await team.kube.patch(team.environment(), {"metadata": {"finalizers": None}})
+    await team.kube.delete(team.environment())
+
+
+async def tenant_forgot_it(team: Team) -> None:
+    async def forgot() -> bool:
+        tenant = await team.kube.get(of_team("AirflowTenant", team))
+        assert tenant is not None
+        return bool(tenant["status"].get("environments", 0) == 0)
+
+    await eventually(forgot, SOON)
+
+
+Step = Callable[[Team], Awaitable[object]]
+GONE: dict[str, tuple[Step, Step]] = {
+    "airflowenvironments": (remove_environment, tenant_forgot_it),
+    "airflowtenants": (
+        lambda team: team.kube.delete(of_team("AirflowTenant", team)),
+        lambda team: team.until_stuck("NoTenant", seconds=SOON),
+    ),
+    "airflowenvironmentclasses": (
+        lambda team: team.kube.delete(of_team("AirflowEnvironmentClass", team)),
+        lambda team: team.until_stuck("ClassNotFound", seconds=SOON),
+    ),
+}
+
+
+async def test_what_goes_while_the_operator_starts_is_missed_by_no_one(site: FaultSite, team: Team) -> None:
+    """Between the first complete list and the begin of the watches lies a gap."""
+    await create_and_wait(team)
+    site.operator.kill()
+    slow = Rule(Late(2.0), LIST, kind="airflowtenants", client="kopf")
+    with site.faults(slow) as script:
+        starting = asyncio.create_task(asyncio.to_thread(site.operator.start))
+
+        async def begun() -> bool:
+            return bool(script.taken)
+
+        await eventually(begun)
+        await team.kube.delete(of_team("AirflowTenant", team))
+        await starting
+    await team.until_stuck("NoTenant", seconds=SOON)
+
+
+@pytest.mark.parametrize("kind", [pytest.param("airflowenvironments", marks=pytest.mark.long), "services"])
+async def test_an_error_in_a_watch_costs_at_most_a_restart(site: FaultSite, team: Team, kind: str) -> None:
+    """kopf ends the process for an ERROR event other than 410; whoever runs it starts it again."""
+    await create_and_wait(team)
+    await end_watches(site, team, End(500, "InternalError"), kind)
+
+    async def changed() -> bool:
+        if not site.operator.running:
+            site.operator.kill()
+            await asyncio.to_thread(site.operator.start)
+        found = await team.existing(kinds.CONFIG_MAP, "demo-config")
+        return "parallelism = 7" in found["data"]["airflow.cfg"]
+
+    await team.put_environment(executor="KubernetesExecutor", config={"core": {"parallelism": "7"}})
+    await eventually(changed)
+    await team.until_ready()
+    site.operator.kill()  # one that ends takes its time
+
+
+@pytest.mark.long
+async def test_lists_that_fail_for_long_end_nothing(site: FaultSite, team: Team) -> None:
+    """A finite list of back-offs ends the operator when it is used up."""
+    await create_and_wait(team)
+    pid = site.operator.pid
+    with site.faults(
+        Rule(End(410, "Expired"), EVENT, kind="airflowtenants"),
+        Rule(Answer(503, "ServiceUnavailable"), LIST, kind="airflowtenants", times=5),
+    ) as script:
+        await touch(team, "airflowtenants")
+
+        async def failed() -> bool:
+            return len(script.taken) == 6
+
+        await eventually(failed, 60)
+    await team.put_tenant(labels={"cost-centre": "4711"})
+
+    async def labelled() -> bool:
+        found = await team.existing(kinds.DEPLOYMENT, "demo-scheduler")
+        return bool(found["metadata"]["labels"].get("cost-centre") == "4711")
+
+    await eventually(labelled, 60)
+    assert site.operator.pid == pid
+
+
+async def test_a_flood_of_objects_delays_nobody(kube: KubeClient, team: Team) -> None:
+    """Workers that have nothing more to do must not keep others from their turn: more objects than kopf has workers."""
+    crowd = [f"x{number}" for number in range(120)]
+    gate = asyncio.Semaphore(20)
+
+    async def make(name: str) -> None:
+        async with gate:
+            await team.put_environment(name, className="nowhere")
+
+    await asyncio.gather(*map(make, crowd))
+    await team.put_environment("last", className="nowhere")
+    await team.until_stuck("ClassNotFound", name="last", seconds=SOON)
+    await eventually(lambda: all_told(kube, team, len(crowd) + 1), SOON)
+
+
+async def all_told(kube: KubeClient, team: Team, count: int) -> bool:
+    found = await kube.list(kinds.AIRFLOW_ENVIRONMENT, team.namespace)
+    told = [each for each in found if each.get("status", {}).get("conditions")]
+    assert len(told) == count, f"{len(told)} of {count}"
+    return True
+
+
+async def test_the_same_name_again_at_once(site: FaultSite, team: Team) -> None:
+    """The end of the old object may be told after the beginning of the new one."""
+    await create_and_wait(team)
+    late = Rule(Late(1.0), EVENT, kind="airflowtenants", first=1)
+    with site.faults(late):
+        await team.kube.delete(of_team("AirflowTenant", team))
+        await team.put_tenant(labels={"cost-centre": "1"})
+
+        async def labelled() -> bool:
+            found = await team.existing(kinds.DEPLOYMENT, "demo-scheduler")
+            return bool(found["metadata"]["labels"].get("cost-centre") == "1")
+
+        await eventually(labelled)
+    await asyncio.sleep(1.5)  # until the late event has come and, if it does harm, has done it
+    await team.until_ready()
+    assert (await team.condition("Resolved"))["status"] == "True"

@@ -1,0 +1,1 @@
+"""docs/metrics.md, out of the registry of the operator's metrics."""
