@@ -270,7 +270,11 @@ def main() -> int:
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Waking(fence))) as runner,
     ):
-        runner.run(operate(settings, fence))
+        try:
+            runner.run(operate(settings, fence))
+        except credentials.CredentialsError as error:
+            print(f"airfield: {error}", file=sys.stderr)  # noqa: T201
+            return 2
     return 0
 
 

@@ -152,6 +152,17 @@ class Watches:
             )
             for kind in CHILD_KINDS
             for namespace in namespaces or ("",)
+        ] + [
+            Reflector(
+                kube,
+                kind,
+                _Ends(self),
+                namespace=namespace,
+                metadata_only=True,
+                resync_seconds=resync_seconds,
+            )
+            for kind in (kinds.AIRFLOW_ENVIRONMENT, kinds.AIRFLOW_TENANT, kinds.AIRFLOW_ENVIRONMENT_CLASS)
+            for namespace in (namespaces if kind.namespaced else ()) or ("",)
         ]
 
     async def relist(self, kube: KubeClient) -> None:
@@ -178,6 +189,48 @@ class Watches:
             self.tenants.add(name)
         for name in resources.classes:
             self.classes.add(name)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Tells of our own resources that are gone. When kopf lists anew, nothing does: a list has no deletions."""
+
+    watches: Watches
+
+    def seen(self, obj: Object) -> None:
+        """Is for kopf to tell."""
+
+    def gone(self, obj: Object) -> None:
+        """One is gone."""
+        store, tell = self._of(obj["kind"])
+        known = store.get(_key_of(obj["metadata"]))
+        if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]:
+            tell(known, deleted=True)
+
+    def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
+        """Whatever is not in the list, and not newer, is gone."""
+        store, tell = self._of(kind.kind)
+        for obj in list(store.values()):
+            metadata = obj["metadata"]
+            ref = Ref(kind.api_version, kind.kind, metadata.get("namespace") or "", metadata["name"])
+            older = int(metadata["resourceVersion"]) <= int(version)
+            if older and ref not in refs and namespace in {"", ref.namespace}:
+                tell(obj, deleted=True)
+
+    def _of(self, kind: str) -> tuple[dict[Any, dict[str, Any]], Callable[..., None]]:
+        resources, watches = self.watches.resources, self.watches
+        match kind:
+            case "AirflowEnvironment":
+                return resources.environments, watches.environment
+            case "AirflowTenant":
+                return resources.tenants, watches.tenant
+            case _:
+                return resources.classes, watches.blueprint
+
+
+def _key_of(metadata: Object) -> Any:
+    """The key of an object: environments go by namespace and name, the others by name."""
+    return (metadata["namespace"], metadata["name"]) if metadata.get("namespace") else metadata["name"]
 
 
 def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:

@@ -111,15 +111,24 @@ def _wanted(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def test_additions_of_others_stay(team: Team) -> None:
-    """What we have no opinion of is not ours to remove: annotations of an ingress controller, a mesh's label."""
+    """What we have no opinion of is not ours to remove: an ingress controller's annotation, a sidecar, a field."""
     await team.put_environment()
     await team.until_ready()
     space = f"--namespace={team.namespace}"
-    await asyncio.to_thread(team.site.kubectl, "annotate", "service/demo-api-server", "mesh/port=8080", space)
+    sidecar = {"name": "sidecar", "image": "mesh:1"}
+    pod = {"containers": [sidecar], "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}]}
+    additions = {"spec": {"template": {"spec": pod}, "progressDeadlineSeconds": 1234}}
+    deployment = ("patch", "deployment/demo-scheduler", f"--patch={json.dumps(additions)}")
+    for command in (("annotate", "service/demo-api-server", "mesh/port=8080"), deployment):
+        await asyncio.to_thread(team.site.kubectl, *command, space)
     await team.put_environment(config={"core": {"parallelism": "7"}})
     await team.until_ready()
     service = await team.existing(kinds.SERVICE, "demo-api-server")
     assert service["metadata"]["annotations"]["mesh/port"] == "8080"
+    spec = (await team.existing(kinds.DEPLOYMENT, "demo-scheduler"))["spec"]
+    assert {each["name"]: each["image"] for each in spec["template"]["spec"]["containers"]}["sidecar"] == "mesh:1"
+    assert spec["template"]["spec"]["hostAliases"] == pod["hostAliases"]
+    assert spec["progressDeadlineSeconds"] == 1234
 
 
 async def test_idle_means_no_writes(team: Team) -> None:

@@ -96,7 +96,7 @@ async def end_of(team: Team, story: Story) -> None:
     await eventually(gone)
 
 
-async def ends_as(team: Team, end: Json, seconds: float = 60) -> None:
+async def ends_as(team: Team, end: Json, seconds: float = 120) -> None:
     """Wait until everything of a team's environment is as it was in another one's end."""
 
     async def ended() -> bool:

@@ -76,7 +76,7 @@ def retries(seen: list[Seen]) -> list[float]:
 
 
 async def endure(
-    site: FaultSite, kube: KubeClient, faults: tuple[Fault, ...], *stories: Story, seconds: float = 60
+    site: FaultSite, kube: KubeClient, faults: tuple[Fault, ...], *stories: Story, seconds: float = 120
 ) -> None:
     """Have stories happen one after the other under the faults; each must come to the end that it has in peace."""
     teams = {fault: site.new_team(kube) for fault in faults}

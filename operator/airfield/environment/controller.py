@@ -211,7 +211,7 @@ class Controller:
         live = await self._doors.kube.apply_status(ref, status)
         answered(self._doors.resources.environments, (metadata.namespace, metadata.name), live)
         event = ready_event(metadata, previous.conditions, changes["conditions"], self._doors.clock())
-        if event is not None:
+        if event is not None and live is not None:
             await self._publish(event)
 
     async def _publish(self, event: Mapping[str, Any]) -> None:

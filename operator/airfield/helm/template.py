@@ -126,7 +126,7 @@ class Helm:
         # Nothing of our environment: no plugins, no repositories, no kubeconfig, no proxies.
         environment = {f"HELM_{name}_HOME": f"{home}/{name.lower()}" for name in ("CACHE", "CONFIG", "DATA")}
         # It lives for a moment: collecting its garbage would be a third of the work.
-        environment |= {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
+        environment |= {"GOGC": "off", "GOMEMLIMIT": "96MiB"}
         environment |= {"HOME": home, "PATH": os.environ.get("PATH", os.defpath), "KUBECONFIG": os.devnull}
         try:
             process = await asyncio.create_subprocess_exec(

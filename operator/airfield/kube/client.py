@@ -160,13 +160,9 @@ class KubeClient(Transport):
                 return None
             raise
 
-    async def apply_status(self, ref: Ref, status: Mapping[str, Any], resource_version: str | None = None) -> Object:
-        """Replace the whole status. With a resource version: only if the object is still at it, else a `conflict`."""
-        patch: Objects = [{"op": "add", "path": "/status", "value": status}]
-        if resource_version is not None:
-            # Writing the version rather than testing it makes a stale one a 409; a failed test would be a 422.
-            patch.insert(0, {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version})
-        return await self._patch(ref, patch, "status")
+    async def apply_status(self, ref: Ref, status: Mapping[str, Any]) -> Object | None:
+        """Replace the whole status. The object afterwards, or None when it does not exist."""
+        return await self.patch(ref, [{"op": "add", "path": "/status", "value": status}], subresource="status")
 
     async def patch(self, ref: Ref, patch: Patch, *, subresource: str | None = None) -> Object | None:
         """JSON patch (a list) or merge patch (a dict). The object afterwards, or None when it does not exist."""

@@ -60,10 +60,15 @@ def wish(obj: Mapping[str, Any]) -> tuple[object, ...]:
     return tuple(metadata.get(field) for field in fields)
 
 
-def answered(store: dict[K, Object], key: K, live: Object) -> None:
+def answered(store: dict[K, Object], key: K, live: Object | None) -> None:
     """Take in the answer to a write of a status, unless it brings a new wish: that is for its watch event to tell."""
     known = store.get(key)
-    if known is not None and wish(live) == wish(known) and not _older(live["metadata"], known["metadata"]):
+    if (
+        known is not None
+        and live is not None
+        and wish(live) == wish(known)
+        and not _older(live["metadata"], known["metadata"])
+    ):
         store[key] = slim(live)
 
 

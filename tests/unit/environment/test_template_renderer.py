@@ -112,7 +112,8 @@ async def test_environments_of_a_class_that_hangs_cost_its_time_once(
 ) -> None:
     bad = [failure(hasty, HANGING, number=number) for number in range(300)]
     good = [hasty.render(f"a: {{{{ number }}}}\nb: {n % 3}", {"number": n}) for n in range(30)]
-    said, values = await asyncio.gather(asyncio.gather(*bad), asyncio.gather(*good))
+    async with asyncio.timeout(LONG):
+        said, values = await asyncio.gather(asyncio.gather(*bad), asyncio.gather(*good))
     assert len(set(said)) == 1
     assert values == [{"a": n, "b": n % 3} for n in range(30)]
     (record,) = caplog.records

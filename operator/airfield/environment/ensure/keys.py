@@ -35,7 +35,7 @@ from airfield.environment.secrets import (
     references,
 )
 from airfield.environment.values import database_endpoint
-from airfield.kube.errors import ApiError
+from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.kinds import Ref
 from airfield.postgres.names import database_name, role_name
 from airfield.runtime.logs import redact
@@ -154,11 +154,12 @@ async def _create(run: Run, key: Key) -> None:
     created = await run.doors.kube.create(manifest)
     if created is None:  # somebody was faster, or brought a key of their own
         created = await run.doors.kube.get(_secret(run, name))
+        if created is None:
+            raise ApiUnavailable(f"create Secret {run.effective.namespace}/{name}: it exists, and it does not")
     else:
         log.info("created Secret %s", name)
-    if created is not None:
-        run.doors.inventory.observe(created)
-        _learn(run, created)
+    run.doors.inventory.observe(created)
+    _learn(run, created)
 
 
 async def _adopt(run: Run) -> None:

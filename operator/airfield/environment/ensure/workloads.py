@@ -66,7 +66,9 @@ def _lasting(run: Run) -> list[Manifest]:
 async def ensure_applied(run: Run) -> Outcome:
     """Everything but the migration Job, what pods need before the pods; then what nothing wants any more goes."""
     rest = [manifest for manifest in run.manifests if phase_of(manifest) == "workloads" and not is_job(manifest)]
-    stall = await run.apply(m for m in rest if m["kind"] not in _PODS)
+    late = {"RoleBinding", *_PODS}  # they refer to the others
+    stall = await run.apply(m for m in rest if m["kind"] not in late)
+    stall = stall or await run.apply(m for m in rest if m["kind"] == "RoleBinding")
     stall = stall or await run.apply(m for m in rest if m["kind"] in _PODS)
     if stall is not None:
         return stall

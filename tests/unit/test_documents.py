@@ -1,0 +1,58 @@
+"""README.md and docs/: links lead somewhere, commands run after `make setup`, and the same names mean the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def prose(path: Path) -> str:
+    """A page without what is between backticks."""
+    return re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@page
+def test_links_lead_somewhere(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)]*)?\)", prose(path)):
+        file = path.parent / target if target else path
+        assert file.exists(), target
+        if anchor:
+            assert anchor.removeprefix("#") in anchors(file.read_text(encoding="utf-8")), f"{target}{anchor}"
+
+
+@page
+def test_commands_need_nothing_that_a_fresh_clone_lacks(path: Path) -> None:
+    """`make setup` makes .venv, and puts no uv on PATH."""
+    commands = re.compile(r"^.*(?:\buv run\b|(?<!/)\buv (?:pip|sync)\b).*$", re.MULTILINE)
+    assert commands.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_every_page_can_be_found() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [path for path in PAGES if path.parent == ROOT / "docs"]
+    assert [path.name for path in pages if f"(docs/{path.name})" not in text] == []
+
+
+def test_the_tests_helpers_are_told_apart() -> None:
+    text = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    helpers = {path.name for path in (ROOT / "tests").glob("*.py")}
+    assert {name for name in helpers if f"`{name}`" not in text} == set()
+
+
+def test_the_namespace_is_that_of_the_quickstart() -> None:
+    resource = yaml.safe_load((ROOT / "examples" / "quickstart" / "environment.yaml").read_text(encoding="utf-8"))
+    namespace = resource["metadata"]["namespace"]
+    for path in PAGES:
+        used = set(re.findall(r"-n (team-\S+?)[`\s]", path.read_text(encoding="utf-8")))
+        assert used <= {namespace}, path
