@@ -59,7 +59,7 @@ async def test_what_goes_while_watches_begin_anew_is_missed_by_no_one(site: Faul
         await team.settle()
         await team.put_environment()
     await asyncio.gather(*(team.until_ready() for team in teams.values()))
-    ends = [Rule(End(410, "Expired"), EVENT, kind=kind) for kind in OURS]
+    ends = [Rule(End(410, "Expired"), EVENT, kind=kind, client="kopf") for kind in OURS]
     blind = [Rule(Answer(503, "ServiceUnavailable"), LIST, kind=kind, client="kopf", times=2) for kind in OURS]
     with site.faults(*ends, *blind) as script:
         for kind, team in teams.items():

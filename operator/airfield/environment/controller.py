@@ -242,7 +242,6 @@ def _without_secrets(outcome: Outcome) -> Outcome:
 def _findings(run: Run) -> dict[str, Any]:
     """What a reconcile found out beside the conditions."""
     effective = run.effective
-    database, known = run.contents.get(Key.DATABASE.secret(effective.name), {}), run.previous.database
     return {
         "version": effective.version,
         "image": effective.image,
@@ -254,11 +253,20 @@ def _findings(run: Run) -> dict[str, Any]:
         "keys": tuple(run.keys[name] for name in sorted(run.keys)) or run.previous.keys,
         "objects": run.previous.objects if run.objects is None else run.objects,
         "applied": run.previous.applied if run.applied is None else run.applied,
-        "database": DatabaseStatus(
-            mode=effective.database_mode,
-            host=database.get("host") or (known.host if known else None),
-            port=int(database["port"]) if "port" in database else (known.port if known else None),
-            name=database.get("database") or (known.name if known else None),
-            schema_revision=run.schema_revision,
-        ),
+        "database": _database(run),
     }
+
+
+def _database(run: Run) -> DatabaseStatus:
+    """Which database it is whose schema is known to be at the revision."""
+    content, known = run.contents.get(Key.DATABASE.secret(run.effective.name), {}), run.previous.database
+    mode, revision = run.effective.database_mode, run.schema_revision
+    if known is not None and mode == "external" and revision is not None and revision == known.schema_revision:
+        return known  # the Secret may lead elsewhere by now; until somebody has looked, the revision is this one's
+    return DatabaseStatus(
+        mode=mode,
+        host=content.get("host") or (known.host if known else None),
+        port=int(content["port"]) if "port" in content else (known.port if known else None),
+        name=content.get("database") or (known.name if known else None),
+        schema_revision=revision,
+    )
