@@ -246,10 +246,10 @@ async def _still_there(run: Run) -> Outcome:
 
 
 async def _forget_migrations(run: Run) -> None:
-    """Remove the Jobs that have done their work, so that it is done again."""
+    """Remove the Jobs that worked, or work, on another database, so that the work is done on this one."""
     for job in components(run.children, "Job"):
-        if job.state.complete and await run.doors.kube.delete(job.ref, uid=job.uid):
-            run.doors.inventory.gone(job.ref)
+        await run.doors.kube.delete(job.ref, uid=job.uid)
+        run.doors.inventory.gone(job.ref)
 
 
 async def _stop_others(run: Run, wanted: set[Ref]) -> bool:
