@@ -125,11 +125,12 @@ def test_upgrade_from_the_previous_release(environment: Environment) -> None:
 
 def test_a_replica_is_drained(environment: Environment) -> None:
     platform = environment.platform
-    before, pods, leader = _picture_without_services(environment), _pods(platform), _leader(platform)
+    before, leader = _picture_without_services(environment), _leader(platform)
     watch = Stopwatch()
     platform.kubectl("-n", SYSTEM, "delete", "pod", leader, "--wait=false")
-    eventually("takeover", lambda: _leader(platform) in pods - {leader})
-    assert watch.lap("the leader's pod deleted: the other one leads") < 15
+    # Mostly the other one; but the new pod may be faster, since the Lease is given back at once.
+    eventually("takeover", lambda: _leader(platform) not in {leader, ""})
+    assert watch.lap("the leader's pod deleted: another one leads") < 15
     _repaired(environment)
     assert _picture_without_services(environment) == before
 
