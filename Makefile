@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := operator:tools:tests
-FAST := tests/unit tests/chart
+FAST := tests/unit tests/chart --ignore tests/chart/test_apiserver.py
 WORKERS ?= 2
 
 .PHONY: help

@@ -149,9 +149,11 @@ async def test_idle_means_no_writes(team: Team) -> None:
         await _until_quiet(team)
         before = await team.settled_versions()
         polls, lists, writes = airflow.asked.count(me), operator.requests()["list"], operator.writes()
+        reads = operator.requests()["get"]
         # A relist takes 16 requests.
         await eventually(lambda: looked_again(polls + 4, lists + 32))
         assert operator.writes() == writes
+        assert operator.requests()["get"] == reads, "a pass to which nothing has happened reads no Secret"
         assert await team.versions() == before
     finally:
         operator.kill()
@@ -178,6 +180,7 @@ async def _until_quiet(team: Team) -> None:
 async def test_a_killed_operator_changes_nothing_when_it_is_back(team: Team) -> None:
     await team.put_environment(**COMPLETE)
     await team.until_ready()
+    await _until_quiet(team)
     before = await team.settled_versions()
     operator, airflow = team.site.operator, team.site.airflow
     me = f"{team.namespace}/demo"
@@ -190,6 +193,7 @@ async def test_a_killed_operator_changes_nothing_when_it_is_back(team: Team) -> 
 
     await eventually(looked)
     assert await team.settled_versions() == before
+    assert operator.writes() == 0, "it finds everything as it was left, and applies nothing"
 
 
 async def test_work_that_was_missed_is_done_after_a_restart(team: Team) -> None:

@@ -32,7 +32,10 @@ class CatalogVersion(Model):
     """An Airflow version that environments may run, and the image that holds it."""
 
     version: ExactVersion = Field(description="The Airflow version: `3.3.2`.")
-    image: ImageReference = Field(description="Image that holds exactly this version.")
+    image: ImageReference = Field(
+        description="Image that holds exactly this version. A name must not be given to another image later: database"
+        " templates and migrations go by it."
+    )
 
 
 class Channel(Model):

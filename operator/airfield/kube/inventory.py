@@ -83,6 +83,11 @@ def key_of(obj: Mapping[str, Any]) -> Key | None:
     return (metadata.get("namespace", ""), name) if name else None
 
 
+def _fingerprint(records: Mapping[Ref, object]) -> str:
+    """Digest of what was applied and of what we own, object by object."""
+    return digest([(str(ref), records[ref]) for ref in sorted(records)])
+
+
 class Inventory:
     """Children by environment, and what was last applied to each of them.
 
@@ -182,12 +187,12 @@ class Inventory:
     def fingerprint(self, key: Key, refs: Iterable[Ref]) -> str:
         """Digest of what was applied to these objects and of what we own of them; "" if one was not applied."""
         applied, seen = self._applied.get(key, {}), self._seen.get(key, {})
-        found = []
-        for ref in sorted(refs):
-            if ref not in applied or ref not in seen or applied[ref][1] != seen[ref].child.owned:
-                return ""
-            found.append((str(ref), *applied[ref]))
-        return digest(found)
+        records = {ref: applied.get(ref) for ref in refs}
+        if any(
+            record is None or ref not in seen or record[1] != seen[ref].child.owned for ref, record in records.items()
+        ):
+            return ""
+        return _fingerprint(records)
 
     def recognise(self, key: Key, manifests: Iterable[Mapping[str, Any]], fingerprint: str) -> bool:
         """Take these manifests for applied if, as the objects are now, their `fingerprint` is this one.
@@ -199,7 +204,7 @@ class Inventory:
         if self._applied.get(key) or not seen.keys() >= wanted.keys():
             return False
         records = {ref: (hashed, seen[ref].child.owned) for ref, hashed in wanted.items()}
-        if digest([(str(ref), *records[ref]) for ref in sorted(records)]) != fingerprint:
+        if _fingerprint(records) != fingerprint:
             return False
         self._applied[key] = records
         return True

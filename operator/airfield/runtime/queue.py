@@ -41,7 +41,7 @@ class WorkQueue(Generic[K]):
         self._jitter = jitter
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: dict[K, float] = {}  # since when: keys in _ready, and running ones that run again
-        self._running: dict[K, float] = {}  # since when
+        self._running: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._workers: dict[asyncio.Task[None], bool] = {}  # whether it is handling a key
@@ -70,10 +70,6 @@ class WorkQueue(Generic[K]):
                 return
             pending.cancel()
         self._timers[key] = loop.call_at(due, self._fire, key)
-
-    def forget(self, key: K) -> None:
-        """Have the next failure of a key count as its first."""
-        self._failures.pop(key, None)
 
     async def run(
         self,
@@ -135,12 +131,6 @@ class WorkQueue(Generic[K]):
             return 0.0
         return self._clock() - max(self._finished, min(self._waiting.values()))
 
-    @property
-    def in_flight(self) -> Mapping[K, float]:
-        """Keys that are being handled, and for how many seconds already."""
-        now = self._clock()
-        return {key: now - since for key, since in self._running.items()}
-
     def _fire(self, key: K) -> None:
         del self._timers[key]
         self.add(key)
@@ -153,7 +143,7 @@ class WorkQueue(Generic[K]):
         while not self._stopping:
             key = await self._ready.get()
             del self._waiting[key]
-            self._running[key] = self._clock()
+            self._running.add(key)
             self._workers[me] = True
             try:
                 with bind(**about(key)):
@@ -161,7 +151,7 @@ class WorkQueue(Generic[K]):
             finally:
                 self._workers[me] = False
                 self._finished = self._clock()
-                del self._running[key]
+                self._running.remove(key)
                 if key in self._waiting:
                     self._ready.put_nowait(key)
 

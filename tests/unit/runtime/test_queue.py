@@ -110,10 +110,10 @@ def test_adds_of_a_waiting_key_are_one_run_and_keys_run_in_order_of_arrival() ->
         assert (queue.depth, queue.oldest_age) == (3, 0)
         run = asyncio.create_task(queue.run(handler, 1))
         await at(1.5)
-        assert (queue.depth, queue.oldest_age, queue.in_flight) == (1, 1.5, {"b": 0.5})
+        assert (queue.depth, queue.oldest_age) == (1, 1.5)
         await at(5)
         assert [key for key, _, _ in handler.runs] == ["a", "b", "c"]
-        assert (queue.depth, queue.oldest_age, queue.in_flight) == (0, 0, {})
+        assert (queue.depth, queue.oldest_age) == (0, 0)
         await queue.stop()
         await run
 
@@ -228,22 +228,6 @@ def test_what_is_logged_of_a_pass_bears_its_fields(caplog: pytest.LogCaptureFixt
     ]
 
 
-def test_forget_makes_the_next_failure_the_first_and_an_add_does_not_wait_for_the_back_off() -> None:
-    async def scenario() -> None:
-        queue, handler = new_queue(), Recorder(outcomes=failing(6))
-        run = asyncio.create_task(queue.run(handler, 2))
-        queue.add("a")
-        await at(10)  # at 0, 0.5, 1.5, 3.5, 7.5; the next is due at 15.5
-        queue.forget("a")
-        queue.add("a")
-        await at(11)
-        assert handler.starts("a") == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 10, 10.5], abs=1e-3)
-        await queue.stop()
-        await run
-
-    virtually(scenario)
-
-
 def test_a_slow_and_a_broken_key_delay_nobody_else() -> None:
     async def scenario() -> None:
         queue = new_queue()
@@ -257,7 +241,6 @@ def test_a_slow_and_a_broken_key_delay_nobody_else() -> None:
         await at(1)
         assert {key for key, _, _ in handler.runs} == {"broken", *(f"k{i}" for i in range(20))}
         assert handler.most_at_once == 2
-        assert queue.in_flight == {"slow": 1.0}
         await queue.stop(grace=0.1)
         await run
 
@@ -360,7 +343,7 @@ def test_no_wish_is_ever_lost(
             wishes.append((key, loop.time()))
             queue.add(key) if later is None else queue.add_after(key, later)
         await asyncio.sleep(100_000)
-        assert (queue.depth, queue.in_flight, queue._timers) == (0, {}, {})
+        assert (queue.depth, queue._running, queue._timers) == (0, set(), {})
         assert handler.most_at_once <= workers
         for key, moment in wishes:
             assert handler.starts(key)[-1] >= moment
