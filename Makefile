@@ -30,7 +30,13 @@ test: lint ## All tests: unit, property, chart, API server, end to end on a real
 .PHONY: test-long
 test-long: setup ## The long campaigns: a crash at every write, every property mutated, long random stories (hours)
 	$(PYTHON) -m localcluster build
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -m long tests
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "long and not node" tests
+	$(MAKE) test-reliability
+
+.PHONY: test-reliability
+test-reliability: setup ## Faults on a real node, each in the middle of something; writes docs/reliability.md
+	$(PYTHON) -m imagebuild
+	$(PYTHON) -m pytest -m "long and node" tests/reliability
 
 .PHONY: test-fast
 test-fast: setup ## Only the tests that need no cluster

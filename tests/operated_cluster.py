@@ -208,6 +208,14 @@ class Team:
         await self.put_class()
         await self.put_tenant()
 
+    async def leave(self) -> None:
+        """Have its environments removed, and do not wait for it.
+
+        The namespace goes with the cluster: to remove one is more work for Kubernetes than most tests are.
+        """
+        for environment in await self.kube.list(kinds.AIRFLOW_ENVIRONMENT, self.namespace):
+            await self.kube.delete(Ref.of(environment))
+
     async def put_class(self, **changes: Any) -> Json:
         self.class_spec |= changes
         spec = {"catalog": {"versions": [{"version": VERSION, "image": IMAGE}]}, "databaseServers": [self.server()]}
@@ -404,4 +412,4 @@ async def team(site: Site, kube: KubeClient, neighbour_versions: tuple[str, dict
     yield team
     neighbour, before = neighbour_versions
     assert await Team(site, kube, neighbour, neighbour).versions() == before
-    await kube.delete(Ref("v1", "Namespace", "", team.namespace))
+    await team.leave()

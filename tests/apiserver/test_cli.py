@@ -143,12 +143,18 @@ KNOWN = {
 }
 
 
-@pytest.fixture
-async def site(control_plane: Cluster) -> AsyncIterator[Site]:
+@pytest.fixture(scope="module")
+def kubeconfig(control_plane: Cluster) -> Path:
+    """Leads to an API server that has our CRDs."""
     kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
     Platform(control_plane).await_crds()
-    async with KubeClient(credentials.from_kubeconfig(path=str(control_plane.kubeconfig))) as kube:
-        site = Site(kube, control_plane.kubeconfig)
+    return control_plane.kubeconfig
+
+
+@pytest.fixture
+async def site(kubeconfig: Path) -> AsyncIterator[Site]:
+    async with KubeClient(credentials.from_kubeconfig(path=str(kubeconfig))) as kube:
+        site = Site(kube, kubeconfig)
         made = [site.part(name) for name in ("namespace", "class", "tenant", "environment")]
         for manifest in made:
             await kube.apply(manifest)

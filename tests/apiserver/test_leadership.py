@@ -20,8 +20,6 @@ from operated_cluster import SYSTEM, eventually
 from operator_process import Operator
 from relay import Relay, relayed
 
-pytestmark = pytest.mark.xdist_group("leadership")
-
 LEASE = Ref(kinds.LEASE.api_version, kinds.LEASE.kind, SYSTEM, "airfield")
 LEASE_SECONDS = 10
 TAKEOVER_SECONDS = 15

@@ -16,7 +16,7 @@ from localcluster import Cluster
 from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
-NAMESPACES = ("served", "external", "bundles", "cancelled", "installed")
+NAMESPACES = ("served", "external", "bundles", "cancelled", "installed", "disturbed")
 LOGIN, PASSWORD = "git-login", "of-the-repository"
 
 

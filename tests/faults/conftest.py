@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from airfield.kube.client import KubeClient
-from faults.fault_site import FaultSite, fault_site, remove
+from faults.fault_site import FaultSite, fault_site
 from operated_cluster import Team
 from postgres_server import PostgresServer, postgres_server
 
@@ -38,4 +38,4 @@ async def team(site: FaultSite, kube: KubeClient) -> AsyncIterator[Team]:
     team = site.new_team(kube)
     await team.settle()
     yield team
-    await remove(team)
+    await team.leave()

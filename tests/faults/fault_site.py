@@ -1,6 +1,5 @@
 """A cluster whose operator reaches the API server through a proxy that makes requests go wrong."""
 
-import asyncio
 import itertools
 import os
 import uuid
@@ -12,7 +11,6 @@ from typing import Any
 
 from airfield.kube import credentials
 from airfield.kube.client import KubeClient
-from airfield.kube.kinds import Ref
 from airflow_stub import airflow_stub
 from clusters import PREFIX
 from faultproxy import Call, FaultProxy, Rule, Script
@@ -87,14 +85,3 @@ def fault_site(postgres: PostgresServer, folder: Path) -> Iterator[FaultSite]:
         operator.start()
         stack.callback(operator.kill)
         yield FaultSite(cluster, postgres, airflow, operator, proxy)
-
-
-async def remove(team: Team) -> None:
-    """Have everything of a team removed, and do not wait for it."""
-    await team.kube.delete(Ref("v1", "Namespace", "", team.namespace))
-    await asyncio.gather(
-        *(
-            team.kube.delete(Ref("airfield.dev/v1alpha1", kind, "", team.name))
-            for kind in ("AirflowTenant", "AirflowEnvironmentClass")
-        )
-    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airfield.kube.client import KubeClient
-from faults.fault_site import FaultSite, remove
+from faults.fault_site import FaultSite
 from faults.state import difference, state_of
 from operated_cluster import IMAGE, Team, eventually
 
@@ -77,7 +77,7 @@ async def undisturbed(site: FaultSite, kube: KubeClient, story: Story) -> tuple[
     await end_of(team, story)
     await team.settled_versions()
     end, writes = await state_of(team), len(site.proxy.writes(team.namespace)) - before
-    await remove(team)
+    await team.leave()
     site.ends[story.name] = end, writes
     return end, writes
 

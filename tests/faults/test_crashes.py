@@ -13,12 +13,10 @@ import pytest
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
 from faultproxy import Script
-from faults.fault_site import FaultSite, remove
+from faults.fault_site import FaultSite
 from faults.state import difference, state_of, state_of_tenant
 from faults.stories import STORIES, Story, create, ends_as, nothing, undisturbed
 from operated_cluster import Team, eventually
-
-pytestmark = pytest.mark.xdist_group("faults-1")
 
 Json = dict[str, Any]
 SEED = 20261121
@@ -46,7 +44,7 @@ async def crash(site: FaultSite, kube: KubeClient, story: Story, end: Json, writ
             await site.until_looked_at(team, since=looks)
 
     await ends_as(team, end)
-    await remove(team)
+    await team.leave()
     return killed
 
 
@@ -93,7 +91,7 @@ async def test_many_short_lives(site: FaultSite, kube: KubeClient) -> None:
             await eventually(killed)
     site.operator.start()
     await ends_as(team, end)
-    await remove(team)
+    await team.leave()
 
 
 TENANT_ACTS: tuple[tuple[str, Callable[[Team], Awaitable[object]]], ...] = (
@@ -139,8 +137,8 @@ async def test_crash_at_every_write_of_a_tenant(site: FaultSite, kube: KubeClien
             return True
 
         await eventually(same)
-    await remove(calm)
-    await remove(hit)
+    await calm.leave()
+    await hit.leave()
 
 
 async def until_told(team: Team, act: str) -> None:

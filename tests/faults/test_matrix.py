@@ -12,10 +12,8 @@ import pytest
 from airfield.kube.client import KubeClient
 from faultproxy import Answer, Cut, Drop, End, Hold, Late, Rule, Seen, Stale
 from faultproxy.rules import READS, WRITES, Action
-from faults.fault_site import FaultSite, remove
+from faults.fault_site import FaultSite
 from faults.stories import STORIES, Story, ends_as, undisturbed
-
-pytestmark = pytest.mark.xdist_group("faults-2")
 
 Json = dict[str, Any]
 EVENT = frozenset({"event"})
@@ -103,7 +101,7 @@ async def endure(
             assert len(here) <= 8 * quiet + 60, f"{fault.name} runs hot"
             assert all(pause >= RETRY_AFTER for pause in retries(here)), fault.name
     for team in teams.values():
-        await remove(team)
+        await team.leave()
 
 
 async def test_faults_of_requests(site: FaultSite, kube: KubeClient) -> None:

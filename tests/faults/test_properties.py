@@ -15,12 +15,10 @@ import yaml
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
-from faults.fault_site import FaultSite, remove
+from faults.fault_site import FaultSite
 from faults.mutations import Mutation, leaves, mutated, values
 from faults.state import difference, state_of
 from operated_cluster import Team, eventually
-
-pytestmark = pytest.mark.xdist_group("faults-1")
 
 Json = dict[str, Any]
 CRDS = Path(__file__).parents[2] / "crds"
@@ -31,15 +29,14 @@ SLOTS = 8
 
 
 @cache
-def schema_of(kind: str) -> Json:
-    (manifest,) = (
-        found
-        for path in CRDS.glob("*.yaml")
-        for found in yaml.safe_load_all(path.read_text())
-        if found["spec"]["names"]["kind"] == kind
-    )
-    spec: Json = manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    return spec
+def schemas() -> dict[str, Json]:
+    """The schema of each kind's specification."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    manifests = [found for path in CRDS.glob("*.yaml") for found in yaml.load_all(path.read_text(), loader)]
+    return {
+        found["spec"]["names"]["kind"]: found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        for found in manifests
+    }
 
 
 def all_mutations(most: int) -> list[Mutation]:
@@ -48,7 +45,7 @@ def all_mutations(most: int) -> list[Mutation]:
     found = [
         Mutation(kind, path, value)
         for kind in KINDS
-        for path, schema in leaves(schema_of(kind))
+        for path, schema in leaves(schemas()[kind])
         for value in values(schema, most, choose)
     ]
     choose.shuffle(found)
@@ -57,7 +54,7 @@ def all_mutations(most: int) -> list[Mutation]:
 
 def test_every_property_has_values() -> None:
     mutations = {(mutation.kind, mutation.path) for mutation in all_mutations(3)}
-    lacking = [(kind, *path) for kind in KINDS for path, _ in leaves(schema_of(kind)) if (kind, path) not in mutations]
+    lacking = [(kind, *path) for kind in KINDS for path, _ in leaves(schemas()[kind]) if (kind, path) not in mutations]
     assert not lacking
 
 
@@ -78,7 +75,7 @@ class Slot:
 
     async def mutate(self, mutation: Mutation) -> str:
         """Have a property changed and seen, and changed back; what the API server or the environment said to it."""
-        spec = mutated(self.seeds[mutation.kind], schema_of(mutation.kind), mutation)
+        spec = mutated(self.seeds[mutation.kind], schemas()[mutation.kind], mutation)
         try:
             await self.put(mutation.kind, spec)
         except ApiError as error:
@@ -138,7 +135,7 @@ async def mutate_all(site: FaultSite, kube: KubeClient, mutations: Sequence[Muta
     said = log.read_text()[already:].splitlines()
     assert not [line for line in said if "in a row" in line and "ApiError" not in line]
     for slot in slots:
-        await remove(slot.team)
+        await slot.team.leave()
     return [reason for result in results if isinstance(result, list) for reason in result]
 
 

@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from airfield.kube import kinds
-from faults.fault_site import FaultSite, remove
+from faults.fault_site import FaultSite
 from faults.state import difference, state_of
 from operated_cluster import VERSION, Team, eventually
 
 if TYPE_CHECKING:
     from airfield.kube.client import KubeClient
-
-pytestmark = pytest.mark.xdist_group("faults-2")
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -171,7 +169,7 @@ class Stories(RuleBasedStateMachine):
         try:
             self.do(self.compare())
         finally:
-            self.do(remove(self.team))
+            self.do(self.team.leave())
             self.do(self.kube.__aexit__())
             self.runner.close()
 
@@ -205,7 +203,7 @@ class Stories(RuleBasedStateMachine):
         writes = len(self.site.proxy.writes(self.team.namespace))
         await self.team.settled_versions("b")
         assert len(self.site.proxy.writes(self.team.namespace)) == writes, "writes go on"
-        await remove(fresh)
+        await fresh.leave()
 
 
 def outlives(what: str) -> bool:

@@ -10,11 +10,9 @@ from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
 from faultproxy import Answer, End, Late, Rule
 from faultproxy.rules import Action
-from faults.fault_site import FaultSite, remove
+from faults.fault_site import FaultSite
 from faults.stories import create_and_wait
 from operated_cluster import Team, eventually
-
-pytestmark = pytest.mark.xdist_group("faults-1")
 
 EVENT, LIST = frozenset({"event"}), frozenset({"list"})
 OURS = ("airflowenvironments", "airflowtenants", "airflowenvironmentclasses")
@@ -77,7 +75,7 @@ async def test_what_goes_while_watches_begin_anew_is_missed_by_no_one(site: Faul
         await eventually(all_taken)
     await asyncio.gather(*(GONE[kind][1](team) for kind, team in teams.items()))
     for team in teams.values():
-        await remove(team)
+        await team.leave()
 
 
 async def remove_environment(team: Team) -> None:

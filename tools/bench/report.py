@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import sections
 from bench.ready import Runs
 from bench.serving import MILESTONES
 from bench.setup import Variant
@@ -16,13 +17,7 @@ DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 
 def write(name: str, section: str, content: Mapping[str, Any]) -> Path:
     """Put a section between its markers in the document, and its data into a file beside; the path of the document."""
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    text = DOCUMENT.read_text(encoding="utf-8")
-    if begin not in text or end not in text:
-        raise ValueError(f"{DOCUMENT} lacks the markers {begin} and {end}; put them where the results shall stand")
-    before, _, rest = text.partition(begin)
-    after = rest.partition(end)[2]
-    DOCUMENT.write_text(f"{before}{begin}\n{section}\n{end}{after}", encoding="utf-8")
+    sections.fill(DOCUMENT, name, section)
     data = DOCUMENT.with_suffix("") / f"{name}.json"
     data.parent.mkdir(exist_ok=True)
     data.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

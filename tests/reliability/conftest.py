@@ -1,0 +1,31 @@
+"""The platform of the end-to-end tests, and the record of what befell it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.conftest import node_cluster, platform, server
+from e2e.databases import DatabaseServer
+from reliability.record import Record
+from reliability.scene import NAMESPACE, Scene
+
+__all__ = ["node_cluster", "platform", "server"]
+
+
+@pytest.fixture(scope="session")
+def record(server: DatabaseServer) -> Iterator[Record]:
+    """Written into docs/reliability.md when every test of the campaign has added to it."""
+    record = Record()
+    yield record
+    if record.complete:
+        record.write(server.platform)
+
+
+@pytest.fixture
+def scene(server: DatabaseServer, record: Record, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """A place for one environment; it works in the end, and leaves nothing."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:24].rstrip("-")
+    scene = Scene(server, record, name)
+    yield scene
+    scene.environment.delete()
+    assert scene.environment.names() == set(), f"left in {NAMESPACE}"

@@ -1,0 +1,110 @@
+"""One environment, what is done to it, and a witness who writes down what it says of itself meanwhile."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from demo.platform import SYSTEM, Platform, PlatformError
+from e2e.databases import DatabaseServer
+from e2e.environments import Environment
+from e2e.waiting import Stopwatch, eventually
+from reliability.record import Finding, Record
+
+NAMESPACE = "disturbed"
+BUNDLE = {"name": "examples", "git": {"url": "http://git.airfield-demo.svc.cluster.local/dags.git", "ref": "main"}}
+SILENCE = "*the API server does not answer*"
+
+
+class Witness:
+    """Looks at an environment's Ready condition again and again. `words`: what it said, without repetitions."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.words: list[str] = []
+        self._environment = environment
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.3):
+            word = self._look()
+            if word and self.words[-1:] != [word]:
+                self.words.append(word)
+
+    def _look(self) -> str:
+        try:
+            return str(self._environment.condition("Ready").get("reason", ""))
+        except PlatformError:
+            return SILENCE
+
+
+@dataclass
+class Scene:
+    """Where an environment is made, disturbed, and seen to recover."""
+
+    server: DatabaseServer
+    record: Record
+    name: str
+    environment: Environment = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.environment = Environment(self.platform, NAMESPACE, self.name)
+
+    @property
+    def platform(self) -> Platform:
+        return self.server.platform
+
+    def create(self, **spec: Any) -> None:
+        """Begin to make the environment, on an embedded database unless told otherwise."""
+        database = {"embedded": {"size": "1Gi"}}
+        self.environment.apply(
+            **{"executor": "LocalExecutor", "database": database, "dags": {"bundles": [BUNDLE]}} | spec
+        )
+
+    def until(self, what: str, look: Callable[[], object]) -> None:
+        """Wait for a moment in the environment's life."""
+        eventually(what, look, said=self.environment.describe)
+
+    def until_pod(self, component: str) -> dict[str, Any]:
+        """Wait until a container of that component runs; its pod."""
+
+        def running() -> dict[str, Any] | None:
+            for pod in self.environment.items("pods"):
+                statuses = pod["status"].get("containerStatuses", [])
+                ours = pod["metadata"]["labels"].get("app.kubernetes.io/component") == component
+                if ours and any("running" in each["state"] for each in statuses):
+                    return pod
+            return None
+
+        return eventually(f"a running {component}", running, said=self.environment.describe)
+
+    @contextmanager
+    def disturbed(self, fault: str, moment: str, mended: str) -> Iterator[None]:
+        """Do harm within the block and, where nothing else does, remove its cause; then see the environment recover."""
+        with Witness(self.environment) as witness:
+            yield
+            watch = Stopwatch()
+            self.environment.until_ready()
+            seconds = watch.lap(f"{fault}: Ready again")
+        words = [word for word in witness.words if word != "Serving"]
+        self.record.findings.append(Finding(fault, moment, " → ".join(words), mended, seconds))
+        assert self.environment.run_dag("hello") == "success"
+
+    def operators(self) -> list[dict[str, Any]]:
+        """The operator's pods, the leader first."""
+        pods = self.platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
+        holder = self.platform.get("-n", SYSTEM, "lease", "airfield")["spec"].get("holderIdentity")
+        return sorted(pods, key=lambda pod: pod["metadata"]["name"] != holder)
+
+    def restarts(self) -> int:
+        """How often containers of the operator were started again."""
+        return sum(status["restartCount"] for pod in self.operators() for status in pod["status"]["containerStatuses"])

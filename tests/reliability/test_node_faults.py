@@ -1,0 +1,188 @@
+"""What can befall a node, each in the middle of something: processes that die or hang, a full disk, rights that go."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from demo.platform import SYSTEM, PlatformError
+from e2e.environments import Environment
+from e2e.processes import processes, send, stopped
+from e2e.waiting import Stopwatch, eventually
+from localcluster.cluster import current_kubeconfig
+from reliability.record import Record
+from reliability.scene import Scene
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.node,
+    pytest.mark.skipif(current_kubeconfig() is not None, reason="kills processes of the node, which must be this one"),
+]
+
+MIGRATING = "the schema is being made"
+STARTING = "components are starting"
+
+
+def test_nothing_happens(scene: Scene, record: Record) -> None:
+    watch = Stopwatch()
+    scene.create()
+    scene.environment.until_ready()
+    record.undisturbed = watch.lap("Ready")
+    assert scene.environment.run_dag("hello") == "success"
+
+
+def test_operator_killed(scene: Scene) -> None:
+    scene.create()
+    scene.until("a migration", lambda: scene.environment.items("jobs"))
+    before = scene.restarts()
+    with scene.disturbed("operator: `kill -9` of the leading replica", MIGRATING, "kubelet"):
+        send(signal.SIGKILL, processes(scene.operators()[0]))
+    assert scene.restarts() > before
+
+
+def test_database_killed(scene: Scene) -> None:
+    scene.create()
+    pod = scene.until_pod("database")
+    scene.until("a migration", lambda: scene.environment.items("jobs"))
+    with scene.disturbed("PostgreSQL: `kill -9` of all its processes", MIGRATING, "kubelet"):
+        send(signal.SIGKILL, processes(pod))
+
+
+def test_scheduler_killed(scene: Scene) -> None:
+    scene.create()
+    pod = scene.until_pod("scheduler")
+    with scene.disturbed("scheduler: `kill -9` of all its processes", STARTING, "kubelet"):
+        send(signal.SIGKILL, processes(pod))
+
+
+def test_containerd_killed(scene: Scene) -> None:
+    scene.create()
+    scene.until_pod("database")
+    with scene.disturbed("containerd: `kill -9`", "containers are being made", "whoever keeps it running"):
+        _kill(scene, "containerd")
+        scene.platform.cluster.up()
+
+
+def test_api_server_killed(scene: Scene) -> None:
+    scene.create()
+    scene.until("a migration", lambda: scene.environment.items("jobs"))
+    with scene.disturbed("API server: `kill -9`", MIGRATING, "whoever keeps it running"):
+        _kill(scene, "kube-apiserver")
+        scene.platform.cluster.up()
+
+
+def _kill(scene: Scene, process: str) -> None:
+    pid = scene.platform.cluster.pid(process)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    eventually(f"end of {process}", lambda: scene.platform.cluster.pid(process) is None)
+
+
+def test_scheduler_hangs(scene: Scene) -> None:
+    scene.create()
+    scene.environment.until_ready()
+    watch = Stopwatch()
+    pids = processes(scene.environment.pod("scheduler"))
+    with scene.disturbed("scheduler: SIGSTOP, until Ready is False", "it serves", "SIGCONT"), stopped(pids):
+        scene.environment.until("Ready", "False", "Unhealthy")
+        assert watch.lap("noticed") < 60
+
+
+def test_rights_revoked(scene: Scene) -> None:
+    platform = scene.platform
+    binding = platform.get("clusterrolebinding", "airfield")
+    metadata = {
+        key: binding["metadata"][key] for key in ("name", "labels", "annotations") if key in binding["metadata"]
+    }
+    scene.create()
+    scene.until("keys", lambda: "Secret/rights-revoked-fernet" in scene.environment.names("secrets"))
+    with scene.disturbed("operator: its ClusterRoleBinding deleted", "keys have been made", "given back"):
+        platform.kubectl("delete", "clusterrolebinding", "airfield")
+        try:
+            eventually("word of it in the log", lambda: "(HTTP 403)" in _log(scene))
+        finally:
+            platform.apply([{**binding, "metadata": metadata}])
+
+
+def _log(scene: Scene) -> str:
+    name = scene.operators()[0]["metadata"]["name"]
+    return scene.platform.kubectl("-n", SYSTEM, "logs", name, "--tail=200")
+
+
+def test_replicas_all_killed(scene: Scene) -> None:
+    """Nobody is there to take over."""
+    scene.create()
+    scene.until("a migration", lambda: scene.environment.items("jobs"))
+    with scene.disturbed("operator: `kill -9` of all replicas, twice", MIGRATING, "kubelet"):
+        for _ in range(2):
+            before = scene.restarts()
+            for pod in scene.operators():
+                send(signal.SIGKILL, processes(pod))
+            eventually("restart", lambda before=before: scene.restarts() > before)  # type: ignore[misc]
+
+
+SMALL, LARGE = "320m", "640m"
+"""Of the volume: before it is full, and after somebody has enlarged it."""
+
+
+@contextmanager
+def volume_of(environment: Environment, folder: Path) -> Iterator[Path]:
+    """A small file system of its own for an environment's database, in place of a folder on the machine's disk."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL},mode=0777", "tmpfs", str(folder)], check=True)
+    name = f"small-{environment.name}"
+    affinity = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}]
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": "small",
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": {"storage": "1Gi"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": environment.namespace, "name": f"{environment.name}-db"},
+            "local": {"path": str(folder)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": affinity}},
+        },
+    }
+    environment.platform.apply([volume])
+    try:
+        yield folder
+    finally:
+        environment.platform.kubectl("delete", "persistentvolume", name, "--wait=false")
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def test_volume_full(scene: Scene, tmp_path: Path) -> None:
+    with volume_of(scene.environment, tmp_path / "volume") as folder:
+        scene.create(database={"embedded": {"size": "1Gi", "storageClassName": "small"}})
+        scene.environment.until_ready()
+        watch = Stopwatch()
+        fault = "database's volume: full, until Ready is False"
+        with scene.disturbed(fault, "it serves", "volume enlarged"):
+            _fill(scene.environment)
+            scene.environment.until("Ready", "False")
+            watch.lap("noticed")
+            subprocess.run(["mount", "-o", f"remount,size={LARGE}", str(folder)], check=True)
+        scene.environment.delete()
+
+
+def _fill(environment: Environment) -> None:
+    """Write rows until there is no room for more, as a DAG might whose results are too large."""
+    psql = ("exec", f"{environment.name}-db-0", "--", "psql", "-qAt", "-d", "airflow", "-v", "ON_ERROR_STOP=1", "-c")
+    environment.kubectl(*psql, "CREATE TABLE ballast (content text STORAGE EXTERNAL)")
+    rows = "INSERT INTO ballast SELECT repeat(md5(random()::text), 300) FROM generate_series(1, 500)"  # 5 MB
+
+    def full() -> bool:
+        try:
+            environment.kubectl(*psql, rows)
+        except PlatformError:
+            return True
+        return False
+
+    eventually("full volume", full)
