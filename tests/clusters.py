@@ -4,9 +4,11 @@ Import the fixtures into a conftest.py and list them in its `__all__`. What a te
 namespace of its own.
 """
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,14 +20,22 @@ from localcluster.workspace import clusters_folder, locked
 PREFIX = "tests-"
 
 
+def run_id() -> int:
+    """The process that all pytest-xdist workers of a run have in common."""
+    return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Cluster]:
-    """An API server with controllers and two simulated nodes, on which pods become Ready and Jobs complete.
+    """An API server with controllers and two simulated nodes, on which pods become Ready and Jobs complete."""
+    cluster = Cluster(f"{PREFIX}api-{run_id()}", Options("control-plane", kwok_nodes=2))
+    with shared(cluster):
+        yield cluster
 
-    The first worker that wants it starts it, the last one that had it removes it.
-    """
-    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    cluster = Cluster(f"{PREFIX}api-{run}", Options("control-plane", kwok_nodes=2))
+
+@contextmanager
+def shared(cluster: Cluster) -> Iterator[None]:
+    """Have a cluster whose name ends in `run_id()`: the first worker starts it, the last one that had it removes it."""
     users = _users(cluster.name)
     lock = users.with_name("tests")
     with locked(lock):
@@ -33,7 +43,7 @@ def control_plane() -> Iterator[Cluster]:
         cluster.up()
         users.write_text(str(_count(users) + 1))
     try:
-        yield cluster
+        yield
     finally:
         with locked(lock):
             left = _count(users) - 1
@@ -42,6 +52,14 @@ def control_plane() -> Iterator[Cluster]:
             else:
                 cluster.down()
                 users.unlink(missing_ok=True)
+
+
+@contextmanager
+def turn(name: str, *, alone: bool) -> Iterator[None]:
+    """Wait until no other worker has this turn alone; with `alone`, until none has it at all."""
+    with (clusters_folder() / ".locks" / f"{PREFIX}{name}").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 def kubectl(cluster: Cluster, *arguments: str, text: str | None = None) -> str:

@@ -28,7 +28,7 @@ from airfield.postgres.connection import Address
 from airfield.postgres.server import Server
 from airfield.watches import CHILD_KINDS
 from airflow_stub import AirflowStub, airflow_stub
-from clusters import PREFIX, kubectl
+from clusters import PREFIX, kubectl, run_id
 from demo.platform import Platform
 from invariants import check_invariants
 from localcluster import Cluster, Options, tool
@@ -144,8 +144,7 @@ def operated(
     name: str, postgres: PostgresServer, folder: Path, *, audited: bool = False, namespaces: Sequence[str] = ()
 ) -> Iterator[Site]:
     """A cluster of its own with the operator in it, which sees to all namespaces or only to those, made beforehand."""
-    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    cluster = Cluster(f"{PREFIX}{name}-{run}", Options("control-plane", kwok_nodes=2, audited=audited))
+    cluster = Cluster(f"{PREFIX}{name}-{run_id()}", Options("control-plane", kwok_nodes=2, audited=audited))
     with ExitStack() as stack:
         stack.callback(cluster.down)
         cluster.up()

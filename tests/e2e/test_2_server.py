@@ -13,7 +13,7 @@ from e2e.environments import COMPONENT, Environment
 from e2e.secrecy import leaks
 from e2e.waiting import Stopwatch, eventually
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady")]
 
 DATABASE, ROLE = database_name("served", "airflow"), role_name("served", "airflow")
 BUNDLE = {

@@ -12,7 +12,7 @@ from typing import Any
 from airfield.kube import credentials
 from airfield.kube.client import KubeClient
 from airflow_stub import airflow_stub
-from clusters import PREFIX
+from clusters import PREFIX, run_id
 from faultproxy import Call, FaultProxy, Rule, Script
 from faultproxy.rules import WRITES
 from localcluster import Cluster, Options, tool
@@ -71,8 +71,7 @@ class FaultSite(Site):
 @contextmanager
 def fault_site(postgres: PostgresServer, folder: Path) -> Iterator[FaultSite]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
-    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    cluster = Cluster(f"{PREFIX}faults-{worker}-{run}", Options("control-plane", kwok_nodes=2))
+    cluster = Cluster(f"{PREFIX}faults-{worker}-{run_id()}", Options("control-plane", kwok_nodes=2))
     with ExitStack() as stack:
         stack.callback(cluster.down)
         cluster.up()

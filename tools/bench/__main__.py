@@ -9,6 +9,7 @@ import click
 from bench import machine, report
 from bench.fleet import report as fleet_report
 from bench.fleet import run as fleet_run
+from bench.fleet.trouble import Trouble
 from bench.ready import measure
 from bench.setup import DATABASE, VARIANTS, Bench
 from demo.platform import PlatformError
@@ -58,8 +59,10 @@ def ready(rounds: int, only: tuple[str, ...], cold: bool, keep: bool) -> None:
 
 @cli.command()
 @click.option("--sizes", default="100,300,1000", show_default=True, envvar="SIZES", help="Environments, as N,N,N.")
-@click.option("--dry", is_flag=True, help="Write nothing into docs/.")
-def fleet(sizes: str, dry: bool) -> None:
+@click.option("--slow", type=click.IntRange(0, 50), default=0, help="So many of 100 environments have slow pods.")
+@click.option("--failing", type=click.IntRange(0, 50), default=0, help="So many of 100 have pods that crash.")
+@click.option("--dry", is_flag=True, help="Write nothing into docs/; so it is with slow or failing pods, too.")
+def fleet(sizes: str, slow: int, failing: int, dry: bool) -> None:
     """A fleet of environments on simulated nodes: the floor, the operator, and other ways."""
     if current_kubeconfig() is not None:
         raise click.UsageError("the benchmark makes clusters of its own: unset CLUSTER")
@@ -67,11 +70,12 @@ def fleet(sizes: str, dry: bool) -> None:
     load = machine.load()
     if report.busy(load):
         say(click.style(f"the load average is {load:.1f}: other work falsifies the figures", fg="yellow"))
-    found = fleet_run.measure(numbers, say)
+    trouble = Trouble(slow, failing)
+    found = fleet_run.measure(numbers, say, trouble)
     facts = machine.describe()
     section = fleet_report.render(found, facts, load)
     click.echo(f"\n{section}\n")
-    if not dry:
+    if not (dry or trouble):
         say(f"written to {report.write('fleet', section, {'facts': facts, 'load': load, **found.document()})}")
 
 

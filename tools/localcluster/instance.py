@@ -27,6 +27,8 @@ class Options:
     """Only etcd and the API server: nothing schedules or controls. Control planes only."""
     kwok_nodes: int = 0
     """How many simulated nodes; control planes only."""
+    stages: str = ""
+    """The file that tells kwok what becomes of pods, instead of the usual one."""
     audited: bool = False
     """The API server writes down who asked for what, see `Instance.audit_log`."""
 

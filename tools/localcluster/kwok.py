@@ -17,7 +17,7 @@ def start(instance: Instance, processes: Processes, api: Api) -> None:
         [
             tool("kwok"),
             f"--kubeconfig={instance.kubeconfig}",
-            f"--config={tool('stages.yaml')}",
+            f"--config={instance.options.stages or tool('stages.yaml')}",
             f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
             f"--cidr={PAPER_PODS}",
             "--node-lease-duration-seconds=40",

@@ -90,6 +90,11 @@ class _Campaign:
     def _count(self) -> int:
         return self.results.environments
 
+    @property
+    def _well(self) -> int:
+        """How many environments become Ready."""
+        return self._count - len(self.world.trouble.failing_ones([name for _, name in keys(self._count)]))
+
     @asynccontextmanager
     async def _phase(self, name: str, title: str) -> AsyncIterator[None]:
         before, started = await asyncio.to_thread(read, self.operator), time.monotonic()
@@ -107,7 +112,7 @@ class _Campaign:
     async def _create(self) -> None:
         async with self._phase("create", "created until all are Ready"):
             making = asyncio.create_task(self.api.apply_all(fleet(self._count)))
-            await self.api.until(ENVIRONMENTS, is_ready, self._count)
+            await self.api.until(ENVIRONMENTS, is_ready, self._well)
             await making
         await quiet(self.operator)
 
@@ -129,8 +134,8 @@ class _Campaign:
 
     async def _settled(self) -> None:
         """Wait until every environment is Ready and no Deployment is being rolled out."""
-        await self.api.until(DEPLOYMENTS, available, self._count * 4)
-        await self.api.until(ENVIRONMENTS, is_ready, self._count)
+        await self.api.until(DEPLOYMENTS, available, self._well * 4)
+        await self.api.until(ENVIRONMENTS, is_ready, self._well)
 
     async def _damage(self) -> None:
         dice = random.Random(1)  # noqa: S311 - the same in every run

@@ -82,6 +82,7 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
         ("… until all is available, s", each(lambda n: f"{floors[n].serving:.1f}"), ""),
         ("operator: all Ready, s", each(lambda n: f"{phase(n, 'create').seconds:.1f}"), ""),
         ("… of the floor until available", each(lambda n: _share(fleet, n, "create")), "≤ 1.5"),
+        ("… per environment, of that in the smallest fleet", each(lambda n: _growth(results, n)), "≤ 1.2"),
         (
             "… CPU s: operator / Helm",
             each(
@@ -99,6 +100,7 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
         ("… API requests", each(lambda n: f"{sum(phase(n, 'create').reading.requests.values())}"), ""),
         ("most memory, MiB", each(lambda n: f"{_peak(results[n]):.0f}"), f"≤ {MEMORY_GOAL}"),
         ("two idle minutes: writes", each(lambda n: f"{phase(n, 'idle').reading.writes}"), "0"),
+        ("… renders", each(lambda n: f"{phase(n, 'idle').reading.renders['ok']}"), "0"),
         (
             "… share of one core",
             each(lambda n: f"{100 * phase(n, 'idle').reading.usage.own / IDLE_SECONDS:.1f} %"),
@@ -118,6 +120,13 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
 
 def _share(fleet: Fleet, number: int, name: str) -> str:
     return f"{fleet.results[number].phases[name].seconds / fleet.floors[number].serving:.2f}"
+
+
+def _growth(results: Mapping[int, Results], number: int) -> str:
+    def each(size: int) -> float:
+        return results[size].phases["create"].seconds / size
+
+    return f"{each(number) / each(min(results)):.2f}"
 
 
 def _peak(result: Results) -> float:

@@ -7,12 +7,16 @@ from tempfile import mkdtemp
 
 from bench.fleet import campaign, floor, peers
 from bench.fleet.report import Fleet
+from bench.fleet.trouble import Trouble
 from bench.fleet.world import postgres, world
 from bench.setup import Say
 
 
-def measure(sizes: Sequence[int], say: Say) -> Fleet:
-    """Measure everything. The other ways only with the smallest number of environments: they take long."""
+def measure(sizes: Sequence[int], say: Say, trouble: Trouble) -> Fleet:
+    """Measure everything. The other ways only with the smallest number of environments: they take long.
+
+    `trouble` is the operator's alone: the floor is that of a fleet without.
+    """
     fleet = Fleet()
     logs = Path(mkdtemp(prefix="airfield-bench-"))
     say(f"logs of the operator go to {logs}")
@@ -21,9 +25,9 @@ def measure(sizes: Sequence[int], say: Say) -> Fleet:
             with world(f"floor-{number}", number, database, say) as place:
                 fleet.floors[number] = asyncio.run(floor.measure(place, number))
                 say(f"{number} environments: {fleet.floors[number]}")
-            with world(f"fleet-{number}", number, database, say) as place:
+            with world(f"fleet-{number}", number, database, say, trouble) as place:
                 fleet.results[number] = asyncio.run(campaign.run(place, number, logs / f"operator-{number}.log"))
-        for peer in peers.PEERS:
+        for peer in () if trouble else peers.PEERS:
             with world(peer, sizes[0], database, say) as place:
                 fleet.peers[peer] = asyncio.run(peers.measure(place, sizes[0], peer))
                 say(f"{sizes[0]} environments: {peers.PEERS[peer]}: {fleet.peers[peer]:.1f} s")

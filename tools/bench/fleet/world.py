@@ -8,10 +8,12 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from airfield.postgres.connection import Address
 from airflow_stub import AirflowStub, airflow_stub
+from bench.fleet.trouble import Trouble
 from bench.setup import Say
 from demo.platform import REPOSITORY, Platform
 from localcluster import Cluster, Options
@@ -19,6 +21,7 @@ from postgres_server import FAKE_AIRFLOW, PostgresServer, login, running_server
 
 Json = dict[str, Any]
 
+NO_TROUBLE: Final = Trouble()
 SYSTEM: Final = "airfield-system"
 CLASS: Final = "bench"
 PER_NAMESPACE: Final = 10
@@ -35,6 +38,7 @@ class World:
     database: Address
     airflow: AirflowStub
     say: Say
+    trouble: Trouble = NO_TROUBLE
 
     def pid(self, process: str) -> int:
         """The id of a process of the cluster."""
@@ -57,11 +61,15 @@ def _reachable(server: PostgresServer) -> Address:
 
 
 @contextlib.contextmanager
-def world(name: str, environments: int, database: Address, say: Say) -> Iterator[World]:
+def world(name: str, environments: int, database: Address, say: Say, trouble: Trouble = NO_TROUBLE) -> Iterator[World]:
     """A cluster for so many environments; removed in the end."""
     nodes = 1 + environments * 6 // PODS_PER_NODE
-    cluster = Cluster(f"bench-{name}", Options("control-plane", kwok_nodes=nodes))
     with contextlib.ExitStack() as stack:
+        stages = ""
+        if trouble:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="airfield-bench-")))
+            stages = str(trouble.write_stages([name for _, name in keys(environments)], folder / "stages.yaml"))
+        cluster = Cluster(f"bench-{name}", Options("control-plane", kwok_nodes=nodes, stages=stages))
         stack.callback(cluster.down)
         cluster.up()
         platform = Platform(cluster)
@@ -69,7 +77,7 @@ def world(name: str, environments: int, database: Address, say: Say) -> Iterator
         platform.await_crds()
         platform.kubectl("create", "namespace", SYSTEM)
         airflow = stack.enter_context(airflow_stub())
-        yield World(cluster, database, airflow, say)
+        yield World(cluster, database, airflow, say, trouble)
 
 
 def namespaces(environments: int) -> list[str]:

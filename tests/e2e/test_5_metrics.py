@@ -13,6 +13,7 @@ from prometheus_server import Prometheus, prometheus
 
 pytestmark = [
     pytest.mark.node,
+    pytest.mark.usefixtures("steady"),
     pytest.mark.skipif(
         current_kubeconfig() is not None, reason="Prometheus runs here, out of reach of other clusters' pods"
     ),

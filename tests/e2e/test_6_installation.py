@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from clusters import turn
 from demo.platform import SYSTEM, Platform
 from e2e.databases import DatabaseServer
 from e2e.environments import KINDS, Environment, Object
@@ -38,17 +39,18 @@ def _lease_rights() -> list[Object]:
 def environment(server: DatabaseServer) -> Iterator[Environment]:
     """Made by the operator as the previous chart installs it."""
     platform = server.platform
-    try:
-        platform.helm("uninstall", "airfield", "--wait")
-        platform.apply(_lease_rights())
-        platform.helm("install", "airfield", str(PREVIOUS))
-        environment = Environment(platform, NAMESPACE, "airflow")
-        environment.apply(**SPEC)
-        environment.until_ready()
-        yield environment
-        environment.delete()
-    finally:
-        platform.install_operator()
+    with turn("operator", alone=True):
+        try:
+            platform.helm("uninstall", "airfield", "--wait")
+            platform.apply(_lease_rights())
+            platform.helm("install", "airfield", str(PREVIOUS))
+            environment = Environment(platform, NAMESPACE, "airflow")
+            environment.apply(**SPEC)
+            environment.until_ready()
+            yield environment
+            environment.delete()
+        finally:
+            platform.install_operator()
 
 
 def _picture(environment: Environment) -> dict[str, tuple[object, ...]]:

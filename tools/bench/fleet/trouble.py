@@ -1,0 +1,80 @@
+"""Pods that are slow to start, or never do: an option of the benchmark. Some environments have only such pods."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from localcluster import tool
+
+SEED: Final = 1
+_ENVIRONMENT: Final = '.metadata.labels["airfield.dev/environment"]'
+_FAILS: Final = """
+conditions:
+- {type: Initialized, status: "True", lastTransitionTime: {{ Now | Quote }}}
+- {type: Ready, status: "False", lastTransitionTime: {{ Now | Quote }}}
+- {type: ContainersReady, status: "False", lastTransitionTime: {{ Now | Quote }}}
+containerStatuses:
+{{ range .spec.containers }}
+- name: {{ .name | Quote }}
+  image: {{ .image | Quote }}
+  ready: false
+  restartCount: 3
+  state: {waiting: {reason: CrashLoopBackOff, message: it fails on purpose}}
+{{ end }}
+phase: Running
+"""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """In how many of a hundred environments pods are slow (one to four minutes), and in how many they crash."""
+
+    slow: int = 0
+    failing: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.slow or self.failing)
+
+    def slow_ones(self, names: list[str]) -> list[str]:
+        """Which of the environments have slow pods: the same in every run."""
+        return self._chosen(names)[: len(names) * self.slow // 100]
+
+    def failing_ones(self, names: list[str]) -> list[str]:
+        """Which of the environments have pods that crash."""
+        slow = len(self.slow_ones(names))
+        return self._chosen(names)[slow : slow + len(names) * self.failing // 100]
+
+    def write_stages(self, names: list[str], file: Path) -> Path:
+        """Write what kwok is to do with pods: the usual, but for those of these environments."""
+        stages = [each for each in yaml.safe_load_all(tool("stages.yaml").read_text(encoding="utf-8")) if each]
+        usual = next(each for each in stages if each["metadata"]["name"] == "pod-ready")
+        slow = _of(usual, "slow", self.slow_ones(names))
+        slow["spec"]["delay"] = {"durationMilliseconds": 60_000, "jitterDurationMilliseconds": 240_000}
+        failing = _of(usual, "failing", self.failing_ones(names))
+        failing["spec"]["next"] = {"statusTemplate": _FAILS}
+        others = _expression("NotIn", [*self.slow_ones(names), *self.failing_ones(names)])
+        usual["spec"]["selector"]["matchExpressions"].append(others)
+        file.write_text(yaml.safe_dump_all([*stages, slow, failing]), encoding="utf-8")
+        return file
+
+    @staticmethod
+    def _chosen(names: list[str]) -> list[str]:
+        return random.Random(SEED).sample(names, len(names))  # noqa: S311 - the same in every run
+
+
+def _of(usual: dict[str, Any], name: str, environments: list[str]) -> dict[str, Any]:
+    """The usual stage, for some environments' pods only."""
+    spec = usual["spec"]
+    expressions = [*spec["selector"]["matchExpressions"], _expression("In", environments)]
+    return {
+        **usual,
+        "metadata": {"name": f"{usual['metadata']['name']}-{name}"},
+        "spec": {**spec, "selector": {"matchExpressions": expressions}},
+    }
+
+
+def _expression(operator: str, environments: list[str]) -> dict[str, Any]:
+    return {"key": _ENVIRONMENT, "operator": operator, "values": environments or ["-"]}
