@@ -4,8 +4,10 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := operator:tools:tests
+# Shared by all clones on a machine, like everything else that can be made again.
+export MYPY_CACHE_DIR := $(or $(AIRFIELD_CACHE),$(HOME)/.cache/airfield)/mypy
 FAST := tests/unit tests/chart --ignore tests/chart/test_apiserver.py
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help
 help: ## List the targets

@@ -7,12 +7,11 @@ export PYTHONPATH=operator:tools:tests
 "$python" -m localcluster build
 "$python" -m localcluster build prometheus >/dev/null
 "$python" -m imagebuild
-# Whole files, those that take long first: so all workers end at about the same time. On a node much is waiting, so more
-# of them keep two cores busy.
-workers="${WORKERS:-2}"
-share=(--dist loadfile --no-loadscope-reorder)
+# Whole files, those that take long first, so that all workers end at about the same time; one worker more than there are
+# cores, since there is always somebody who waits for something.
+share=(-n "${WORKERS:-3}" --dist loadfile --no-loadscope-reorder)
 # Faults by themselves: their clusters end before those of the others begin, and do not slow them down.
-"$python" -m pytest -n "$workers" "${share[@]}" tests/faults "$@"
-"$python" -m pytest -n "$workers" "${share[@]}" tests/apiserver tests/localcluster tests/chart tests/observability tests/images \
-    tests/unit "$@"
-"$python" -m pytest -n "$((workers + 1))" "${share[@]}" tests/e2e "$@"
+"$python" -m pytest "${share[@]}" tests/faults "$@"
+"$python" -m pytest "${share[@]}" tests/apiserver tests/localcluster tests/chart tests/observability "$@"
+# While one worker replaces the operator, which it must do alone, the others have what needs no cluster.
+"$python" -m pytest "${share[@]}" tests/e2e tests/images tests/unit "$@"

@@ -66,7 +66,8 @@ def test_a_bare_instance_comes_is_repaired_and_goes() -> None:
         kubectl(cluster, "create", "namespace", "kept")
 
         subprocess.run(["kill", "-KILL", started["kube-apiserver"]], check=True)
-        wait_for("its end", lambda: cluster.status().state == "degraded", seconds=5, hint="it was killed")
+        wait_for("its end", lambda: cluster.pid("kube-apiserver") is None, seconds=10, hint="it was killed")
+        assert cluster.status().state == "degraded"
         cluster.up()
         assert processes(cluster)["etcd"] == started["etcd"]
         assert kubectl(cluster, "get", "namespace", "kept", "-o=name").strip() == "namespace/kept"
