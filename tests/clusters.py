@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -56,8 +57,8 @@ def shared(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def turn(name: str, *, alone: bool) -> Iterator[None]:
-    """Wait until no other worker has this turn alone; with `alone`, until none has it at all."""
-    with (clusters_folder() / ".locks" / f"{PREFIX}{name}").open("a") as file:
+    """Wait until no other worker of this run has this turn alone; with `alone`, until none has it at all."""
+    with (Path(gettempdir()) / f"airfield-{PREFIX}{name}-{run_id()}").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 

@@ -11,7 +11,7 @@ export PYTHONPATH=operator:tools:tests
 # cores, since there is always somebody who waits for something.
 share=(-n "${WORKERS:-3}" --dist loadfile --no-loadscope-reorder)
 # Faults by themselves: their clusters end before those of the others begin, and do not slow them down.
-"$python" -m pytest "${share[@]}" tests/faults "$@"
-"$python" -m pytest "${share[@]}" tests/apiserver tests/localcluster tests/chart tests/observability "$@"
+"$python" -m pytest "${share[@]}" tests/faults
+"$python" -m pytest "${share[@]}" tests --ignore tests/faults --ignore tests/e2e --ignore tests/images --ignore tests/unit
 # While one worker replaces the operator, which it must do alone, the others have what needs no cluster.
-"$python" -m pytest "${share[@]}" tests/e2e tests/images tests/unit "$@"
+"$python" -m pytest "${share[@]}" tests/e2e tests/images tests/unit

@@ -35,7 +35,7 @@ class Settings:
     resync_seconds: float = 600.0
     """How often everything is listed and looked at again, whatever the watches said."""
     health_seconds: float = 60.0
-    """How often a healthy environment's heartbeats are read, at most ten a second in a large fleet; a pod that turns
+    """How often a healthy environment's heartbeats are read, at most five a second in a large fleet; a pod that turns
     unready is seen at once in any case."""
     migration_retry_seconds: float = 60.0
     """After how long a failed migration Job is replaced by a new one."""

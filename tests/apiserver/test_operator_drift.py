@@ -1,4 +1,4 @@
-"""What other people do to an environment's objects is put right at once; an environment at rest is not written to."""
+"""What other people do to an environment's objects is put right at once."""
 
 import asyncio
 import json

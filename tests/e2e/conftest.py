@@ -40,7 +40,7 @@ def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("private")
     text = (QUICKSTART / "dags" / "hello.py").read_text(encoding="utf-8").replace("hello", "private")
     (folder / "private.py").write_text(text, encoding="utf-8")
-    with turn("preparation", alone=True):
+    with turn("operator", alone=False), turn("preparation", alone=True):
         platform.install_operator()
         platform.install_git({"dags": QUICKSTART / "dags"})
         platform.install_git({"dags": folder}, LOGIN, PASSWORD)

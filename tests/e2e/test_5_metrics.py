@@ -35,7 +35,7 @@ def test_every_replica_is_scraped_and_one_leads(platform: Platform, observed: Pr
     replicas = platform.get("-n", SYSTEM, "deployment", "airfield")["spec"]["replicas"]
     eventually("scrape of each replica", lambda: observed.value("count(airfield_build_info)") == replicas, 30)
     eventually("leader", lambda: observed.value("sum(airfield_leader)") == 1, 30)
-    assert not observed.problems()
+    eventually("scrapes without problems", lambda: not observed.problems(), 30, observed.problems)
 
 
 def test_dashboard_shows_something(observed: Prometheus) -> None:

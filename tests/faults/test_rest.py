@@ -3,18 +3,19 @@
 from typing import Any
 
 from faults.fault_site import FaultSite
-from operated_cluster import Team, eventually
+from operated_cluster import SYSTEM, Team, eventually
 
 COMPLETE: dict[str, Any] = {"executor": "KubernetesExecutor", "components": {"apiServer": {"replicas": 2}}}
 """With this an environment has objects of all kinds."""
 
 
 def sent(site: FaultSite, team: Team) -> list[str]:
-    """Requests about a team's objects so far, watches apart."""
+    """Requests about a team's objects so far, watches apart, and writes to the operator's own namespace."""
+    requests = [each.request for each in list(site.proxy.seen) if each.request.verb != "watch"]
     return [
-        f"{each.request.verb} {each.request.kind} {each.request.name}"
-        for each in list(site.proxy.seen)
-        if each.request.verb != "watch" and (each.request.namespace == team.namespace or each.request.name == team.name)
+        f"{each.verb} {each.kind} {each.name}"
+        for each in requests
+        if team.name in {each.namespace, each.name} or (each.writes and each.namespace == SYSTEM)
     ]
 
 
@@ -30,8 +31,10 @@ async def test_at_rest_nothing_is_sent(site: FaultSite, team: Team) -> None:
     await team.put_environment(**COMPLETE)
     await team.until_ready()
     site.operator.kill()
+    looks = site.looks(team)
     site.operator.start(HEALTH_SECONDS="1", RESYNC_SECONDS="2")
     try:
+        await site.until_looked_at(team, since=looks)
         before = await team.settled_versions()
         requests, looks, listed = sent(site, team), site.looks(team), lists(site)
 

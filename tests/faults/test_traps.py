@@ -193,8 +193,8 @@ async def all_told(kube: KubeClient, team: Team, count: int) -> bool:
 async def test_the_same_name_again_at_once(site: FaultSite, team: Team) -> None:
     """The end of the old object may be told after the beginning of the new one."""
     await create_and_wait(team)
-    late = Rule(Late(1.0), EVENT, kind="airflowtenants", first=1)
-    with site.faults(late):
+    late = Rule(Late(1.0), EVENT, kind="airflowtenants", name=team.name, first=1)
+    with site.faults(late) as script:
         await team.kube.delete(of_team("AirflowTenant", team))
         await team.put_tenant(labels={"cost-centre": "1"})
 
@@ -203,6 +203,7 @@ async def test_the_same_name_again_at_once(site: FaultSite, team: Team) -> None:
             return bool(found["metadata"]["labels"].get("cost-centre") == "1")
 
         await eventually(labelled)
+    assert script.taken
     await asyncio.sleep(1.5)  # until the late event has come and, if it does harm, has done it
     await team.until_ready()
     assert (await team.condition("Resolved"))["status"] == "True"

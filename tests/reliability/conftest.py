@@ -13,11 +13,11 @@ __all__ = ["node_cluster", "platform", "server"]
 
 
 @pytest.fixture(scope="session")
-def record(server: DatabaseServer) -> Iterator[Record]:
-    """Written into docs/reliability.md when every test of the campaign has added to it."""
+def record(server: DatabaseServer, request: pytest.FixtureRequest) -> Iterator[Record]:
+    """Written into docs/reliability.md when every test of the campaign has added to it, and all have passed."""
     record = Record()
     yield record
-    if record.complete:
+    if record.complete and not request.session.testsfailed:
         record.write(server.platform)
 
 
@@ -27,5 +27,5 @@ def scene(server: DatabaseServer, record: Record, request: pytest.FixtureRequest
     name = request.node.name.removeprefix("test_").replace("_", "-")[:24].rstrip("-")
     scene = Scene(server, record, name)
     yield scene
-    scene.environment.delete()
+    scene.remove()
     assert scene.environment.names() == set(), f"left in {NAMESPACE}"

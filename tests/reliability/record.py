@@ -1,5 +1,6 @@
 """What befell environments on a real node, and how long they took to recover: the table of docs/reliability.md."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,4 +56,4 @@ class Record:
 
 
 def _versions(platform: Platform) -> dict[str, str]:
-    return {"Kubernetes": str(platform.get("--raw", "/version")["gitVersion"])}
+    return {"Kubernetes": str(json.loads(platform.kubectl("get", "--raw", "/version"))["gitVersion"])}

@@ -9,7 +9,7 @@ from typing import Any, Self
 from demo.platform import SYSTEM, Platform, PlatformError
 from e2e.databases import DatabaseServer
 from e2e.environments import Environment
-from e2e.waiting import Stopwatch, eventually
+from e2e.waiting import PATIENCE, Stopwatch, eventually
 from reliability.record import Finding, Record
 
 NAMESPACE = "disturbed"
@@ -88,23 +88,35 @@ class Scene:
         return eventually(f"a running {component}", running, said=self.environment.describe)
 
     @contextmanager
-    def disturbed(self, fault: str, moment: str, mended: str) -> Iterator[None]:
-        """Do harm within the block and, where nothing else does, remove its cause; then see the environment recover."""
+    def disturbed(self, fault: str, moment: str, mended: str) -> Iterator[Stopwatch]:
+        """Do harm within the block and, where nothing else does, remove its cause; then see the environment recover.
+
+        The stopwatch runs from the beginning of the block. Call its `lap` when the cause is removed later than that.
+        """
         with Witness(self.environment) as witness:
-            yield
             watch = Stopwatch()
+            yield watch
             self.environment.until_ready()
             seconds = watch.lap(f"{fault}: Ready again")
+        assert self.environment.run_dag("hello") == "success"
         words = [word for word in witness.words if word != "Serving"]
         self.record.findings.append(Finding(fault, moment, " → ".join(words), mended, seconds))
-        assert self.environment.run_dag("hello") == "success"
+
+    def remove(self) -> None:
+        """Delete the environment, if there is one, and wait until it is gone."""
+        self.environment.kubectl("delete", "afenv", self.name, "--ignore-not-found", f"--timeout={PATIENCE:.0f}s")
+
+    def started_anew(self, pod: dict[str, Any]) -> bool:
+        """Whether every container of a pod was started again since, and runs."""
+        now = self.environment.platform.get("-n", pod["metadata"]["namespace"], "pod", pod["metadata"]["name"])
+        before = {each["name"]: each["restartCount"] for each in pod["status"]["containerStatuses"]}
+        return all(
+            each["restartCount"] > before[each["name"]] and "running" in each["state"]
+            for each in now["status"]["containerStatuses"]
+        )
 
     def operators(self) -> list[dict[str, Any]]:
         """The operator's pods, the leader first."""
         pods = self.platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
         holder = self.platform.get("-n", SYSTEM, "lease", "airfield")["spec"].get("holderIdentity")
         return sorted(pods, key=lambda pod: pod["metadata"]["name"] != holder)
-
-    def restarts(self) -> int:
-        """How often containers of the operator were started again."""
-        return sum(status["restartCount"] for pod in self.operators() for status in pod["status"]["containerStatuses"])

@@ -43,7 +43,7 @@ PHASES: Final[tuple[tuple[ConditionType, Phase], ...]] = (
 )
 
 
-LOOKS_PER_SECOND: Final = 10.0
+LOOKS_PER_SECOND: Final = 5.0
 """At most so many environments that are well are looked at in a second."""
 
 

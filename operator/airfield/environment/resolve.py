@@ -4,9 +4,11 @@ Order of the layers: bundled defaults < class < size < stage < environment. Noth
 has validated anything.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Self
 
 from pydantic import ValidationError
@@ -141,7 +143,7 @@ def resolve(
     merged = merge(layers(environment, blueprint))
     apply_ceilings(merged, blueprint)
     try:
-        settings = EnvironmentDefaults.model_validate(merged.settings)
+        settings = _settings(json.dumps(merged.settings))
     except ValidationError as error:
         raise Unresolved([Problem(Reason.INVALID_SPEC, message) for message in validation_messages(error)]) from None
     problems = [
@@ -175,6 +177,12 @@ def resolve(
         values_template=blueprint.spec.values_template,
         origins=merged.origins,
     )
+
+
+@lru_cache(maxsize=256)
+def _settings(text: str) -> EnvironmentDefaults:
+    """Settings by their JSON: most environments of a class have the same, which then are in memory once."""
+    return EnvironmentDefaults.model_validate(json.loads(text))
 
 
 def validation_messages(error: ValidationError) -> list[str]:

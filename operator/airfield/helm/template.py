@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import hashlib
 import os
 import shutil
 import tempfile
-import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from airfield.helm.chart import ChartDigests
 from airfield.helm.manifests import HelmError, parse
-from airfield.runtime.documents import as_yaml
+from airfield.runtime.documents import as_yaml, packed, unpacked
 from airfield.runtime.processes import end
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Helm:
         self._slots = asyncio.Semaphore(concurrency or os.cpu_count() or 1)
         self._on_render = on_render or (lambda _: None)
         self._digests = ChartDigests()
-        self._cache: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], tuple[tuple[str, ...], bytes]] = OrderedDict()
         self._cached_bytes = 0
         self._version = ""
 
@@ -78,12 +77,12 @@ class Helm:
         """
         text = as_yaml(values)
         digest = await asyncio.to_thread(self._digests.of, chart)
-        key = (digest, text, release, namespace, await self.version(), kube_version)
-        packed = self._cache.get(key)
-        if packed is not None:
-            self._cache.move_to_end(key)
+        key = (digest, hashlib.sha256(text.encode()).hexdigest(), await self.version(), kube_version)
+        known, content = self._cache.get((namespace, release), ((), b""))
+        if known == key:
+            self._cache.move_to_end((namespace, release))
             self._on_render("cached")
-            objects: Objects = json.loads(zlib.decompress(packed))
+            objects: Objects = unpacked(content)
             return objects
         try:
             # Hooks are rendered so that `parse` can refuse them by name, rather than silently left out; only tests are.
@@ -102,14 +101,16 @@ class Helm:
             self._on_render("error")
             raise
         self._on_render("ok")
-        self._remember(key, zlib.compress(json.dumps(objects, separators=(",", ":")).encode(), 1))
+        self._remember((namespace, release), key, packed(objects))
         return objects
 
-    def _remember(self, key: tuple[str, ...], packed: bytes) -> None:
-        self._cache[key] = packed
-        self._cached_bytes += len(packed)
+    def _remember(self, name: tuple[str, str], key: tuple[str, ...], content: bytes) -> None:
+        """Keep the last result of each release: what it was before is not asked for again."""
+        _, former = self._cache.pop(name, ((), b""))
+        self._cache[name] = key, content
+        self._cached_bytes += len(content) - len(former)
         while self._cached_bytes > MAX_CACHED:
-            _, oldest = self._cache.popitem(last=False)
+            _, (_, oldest) = self._cache.popitem(last=False)
             self._cached_bytes -= len(oldest)
 
     async def _run(self, arguments: list[str], stdin: bytes) -> bytes:

@@ -105,6 +105,8 @@ class Inventory:
         """Take in an object from a watch event or an answer; the environment it belongs to, or did until now."""
         ref, key, version = Ref.of(obj), key_of(obj), _version(obj)
         home = self._home.get(ref)
+        if home is not None and version is not None and version == self._seen[home][ref].version:
+            return home  # the event of what an answer has told already, or a list of what events have
         deletion = self._deleted.get(obj["metadata"].get("uid", ""))
         if _older(version, deletion) or (home is not None and _older(version, self._seen[home][ref].version)):
             return home or key

@@ -219,14 +219,23 @@ async def test_results_are_remembered_until_something_differs(
 async def test_memory_of_results_is_bounded(
     helm: Helm, chart: Path, outcomes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await render(helm, chart, {"data": {"n": "0"}})
+    await render(helm, chart, release="r0")
     monkeypatch.setattr(template, "MAX_CACHED", 2 * helm._cached_bytes + 20)
     for n in "12":
-        await render(helm, chart, {"data": {"n": n}})
+        await render(helm, chart, release=f"r{n}")
     outcomes.clear()
     for n in "120":
-        await render(helm, chart, {"data": {"n": n}})
+        await render(helm, chart, release=f"r{n}")
     assert outcomes == ["cached", "cached", "ok"]
+
+
+async def test_of_a_release_the_last_result_is_remembered(helm: Helm, chart: Path, outcomes: list[str]) -> None:
+    for n in "1221":
+        await render(helm, chart, {"data": {"n": n}})
+    assert outcomes == ["ok", "ok", "cached", "ok"]
+    size = helm._cached_bytes
+    await render(helm, chart, {"data": {"n": "2"}})
+    assert abs(helm._cached_bytes - size) < 10, "what it was before is forgotten"
 
 
 async def test_concurrency_is_bounded(helm_binary: str, chart: Path) -> None:

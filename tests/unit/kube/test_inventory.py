@@ -179,14 +179,18 @@ def test_a_revision_counts_all_but_states_and_pods() -> None:
         return inventory.revision(KEY) != before
 
     pod = {**live(11, name="pod", uid="u2"), "kind": "Pod"}
-    claim = {**live(11, name="claim", uid="u3"), "kind": "PersistentVolumeClaim"}
+
+    def claim(version: int, **rest: object) -> dict[str, Any]:
+        return {**live(version, name="claim", uid="u3"), "kind": "PersistentVolumeClaim", **rest}
+
     assert not changed(lambda: inventory.observe(live(11)))
     assert changed(lambda: inventory.observe(live(12, fields=FOREIGN)))
     assert changed(lambda: inventory.observe(live(13, name="new", uid="u4")))
     assert not changed(lambda: inventory.observe(pod))
-    assert changed(lambda: inventory.observe(claim))
-    assert not changed(lambda: inventory.observe({**claim, "status": {"phase": "Bound"}}))
-    assert changed(lambda: inventory.observe({**claim, "spec": {"storageClassName": "fast"}}))
+    assert changed(lambda: inventory.observe(claim(11)))
+    assert not changed(lambda: inventory.observe(claim(12, status={"phase": "Bound"})))
+    assert changed(lambda: inventory.observe(claim(13, spec={"storageClassName": "fast"})))
+    assert not changed(lambda: inventory.observe(claim(13, spec={"storageClassName": "what no server would send"})))
     assert changed(lambda: inventory.forget(live(14)))
     assert not changed(lambda: inventory.forget(pod))
 

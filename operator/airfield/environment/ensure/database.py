@@ -50,12 +50,12 @@ async def _ensure(run: Run, wanted: str) -> Outcome:
         return moved
     secret = Key.DATABASE.secret(run.effective.name)
     proven = KeyStatus(name=Key.DATABASE.value, secret=secret, fingerprint=run.facts[secret].fingerprint)
-    if run.effective.database_mode != "embedded" and not (
-        run.schema_revision == wanted and proven in run.previous.keys and _well_until_now(run)
-    ):
+    known = run.schema_revision == wanted and proven in run.previous.keys and _well_until_now(run)
+    if run.effective.database_mode != "embedded" and not (known or run.reached):
         outcome = await (_on_server(run) if run.effective.server is not None else _external(run))
         if not isinstance(outcome, Done):
             return outcome
+        run.reached = True
     run.keys[Key.DATABASE.value] = proven
     stall = await run.apply(m for m in run.manifests if phase_of(m) == "database")
     stall = stall or await run.apply(m for m in run.manifests if phase_of(m) == "schema" and not is_job(m))
@@ -226,6 +226,8 @@ async def _migrate(run: Run, wanted: str) -> Outcome:
     if isinstance(outcome, Done):
         run.schema_revision = wanted
         await _mark_schema(run, wanted)
+    elif isinstance(outcome, Stall):
+        run.reached = False
     return outcome
 
 

@@ -13,6 +13,7 @@ from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.outcome import Done, Outcome
 from airfield.environment.status import is_calm
 from airfield.kube.resources import wish
+from airfield.runtime.documents import packed, unpacked
 
 Key = tuple[str, str]
 Outcomes = dict[ConditionType, Outcome]
@@ -28,6 +29,8 @@ class _Pass:
     run: Run
     outcomes: Mapping[ConditionType, Outcome]
     """Of the phases that were done."""
+    manifests: bytes
+    """What was rendered, packed: a thousand environments may wait at the same time. Nothing where all is applied."""
 
 
 class Memory:
@@ -60,6 +63,7 @@ class Memory:
         elif run.settled_at != self._doors.inventory.revision(key) or not is_calm(previous):
             return None
         run.environment, run.previous = environment, previous
+        run.manifests = unpacked(last.manifests) if last.manifests else []
         return run, holds
 
     def remember(self, run: Run, wished: object, outcomes: Mapping[ConditionType, Outcome]) -> None:
@@ -67,9 +71,9 @@ class Memory:
         done = {kind: outcome for kind, outcome in outcomes.items() if isinstance(outcome, Done)}
         done.pop(ConditionType.HEALTHY, None)  # is looked at every time
         if done.keys() >= RENDERED:
-            self._passes[run.key] = _Pass(wished, run, done)
-        if run.settled_at is not None:
-            run.manifests = []  # those of a thousand environments would fill the memory
+            rest = packed(run.manifests) if run.settled_at is None else b""
+            self._passes[run.key] = _Pass(wished, run, done, rest)
+        run.manifests = []
 
     def forget(self, key: Key) -> None:
         """Take in that an environment is gone."""

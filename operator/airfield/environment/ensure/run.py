@@ -76,6 +76,8 @@ class Run:
     """Fingerprint of everything that was applied; None before that is the case."""
     schema_revision: str | None = None
     """The revision that the database's schema is known to be at."""
+    reached: bool = False
+    """Whether the database has answered; until something goes wrong it is not asked again."""
 
     def __post_init__(self) -> None:
         self.schema_revision = self.previous.database.schema_revision if self.previous.database else None
