@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from airfield.api import meta
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
-from airfield.kube.inventory import Inventory
+from airfield.kube.inventory import Child, Inventory
 from airfield.kube.kinds import Kind, Ref
 from airfield.kube.reflector import Reflector
 from airfield.kube.resources import Resources, namespaces_of, relisted, slim, wish
@@ -31,6 +31,8 @@ CHILD_KINDS: Final[tuple[Kind, ...]] = (
     kinds.NETWORK_POLICY,
 )
 SELECTOR: Final = meta.LABEL_ENVIRONMENT
+MOMENT: Final = 0.5
+"""Seconds: a roll-out is a burst of events, of which the last tells as much as all of them."""
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
@@ -127,8 +129,14 @@ class Watches:
         before = self.inventory.find(ref)
         take_in(obj)
         after = self.inventory.find(ref)
-        if before != after:  # most events tell of nothing that a decision reads
-            self._look_again({found[0] for found in (before, after) if found})
+        if before == after or (after is not None and _harmless(before) and _harmless(after)):
+            return  # most events tell of nothing that a decision reads
+        keys = {found[0] for found in (before, after) if found}
+        if _wanted(before) == _wanted(after):
+            for key in keys:
+                self.environments.add_after(key, MOMENT)
+        else:
+            self._look_again(keys)
 
     def _look_again(self, keys: Collection[Key]) -> None:
         for key in keys:
@@ -226,6 +234,23 @@ class _Ends:
                 return resources.tenants, watches.tenant
             case _:
                 return resources.classes, watches.blueprint
+
+
+def _harmless(found: tuple[Key, Child] | None) -> bool:
+    """Whether it is only one of a workload's pods, of which the workload tells: not wrong, and not at its end."""
+    if found is None:
+        return True
+    state = found[1].state
+    return found[1].ref.kind == kinds.POD.kind and not (
+        state.problem or state.terminated or state.phase in {"Succeeded", "Failed"}
+    )
+
+
+def _wanted(found: tuple[Key, Child] | None) -> object:
+    """What of an object may have to be put right; of a pod nothing, since its controller sees to it."""
+    if found is None or found[1].ref.kind == kinds.POD.kind:
+        return None
+    return found[0], found[1].shape
 
 
 def _key_of(metadata: Object) -> Any:

@@ -23,9 +23,14 @@ class Recorder:
     """The part of a queue that watches see."""
 
     added: list[Any] = field(default_factory=list)
+    later: list[Any] = field(default_factory=list)
 
     def add(self, key: Any) -> None:
         self.added.append(key)
+
+    def add_after(self, key: Any, seconds: float) -> None:
+        assert seconds > 0
+        self.later.append(key)
 
 
 def environment(key: tuple[str, str] = DEMO, *, version: int = 10, of: str = "standard", **metadata: Any) -> Object:
@@ -62,6 +67,14 @@ def deployment(*, version: int = 10, name: str = "scheduler", of: str | None = "
     }
 
 
+def pod(*, of: str | None = "demo", phase: str = "Pending", waiting: str = "") -> Object:
+    labels = {"airfield.dev/environment": of} if of else {}
+    metadata = {"namespace": "team-a", "name": "pod", "uid": "pod", "resourceVersion": "11", "labels": labels}
+    containers = [{"name": "main", "state": {"waiting": {"reason": waiting}}}] if waiting else []
+    status = {"phase": phase, "containerStatuses": containers}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
+
+
 def watching(*objects: Object) -> Watches:
     """Watches that have seen the objects, with empty queues."""
     watches: Any = Watches(Resources(), Inventory(), SecretVersions(), Recorder(), Recorder(), Recorder())  # type: ignore[arg-type]
@@ -69,6 +82,7 @@ def watching(*objects: Object) -> Watches:
         see(watches, obj)
     for queue in (watches.environments, watches.tenants, watches.classes):
         queue.added.clear()
+        queue.later.clear()
     return watches  # type: ignore[no-any-return]
 
 
@@ -90,7 +104,8 @@ def queued(watches: Watches) -> dict[str, set[Any]]:
         "tenants": watches.tenants,
         "classes": watches.classes,
     }
-    return {name: set(queue.added) for name, queue in queues.items() if queue.added}
+    found = {name: set(queue.added) for name, queue in queues.items() if queue.added}
+    return found | ({"a moment later": set(watches.environments.later)} if watches.environments.later else {})  # type: ignore[attr-defined]
 
 
 WORLD = (
@@ -154,7 +169,13 @@ NEW = ("team-a", "new")
         (blueprint(version=9, uid="before"), True, {}),
         # Children: only what a decision reads.
         (deployment(version=11), False, {}),
-        (deployment(version=11, available=0), False, {"environments": {DEMO}}),
+        (deployment(version=11, available=0), False, {"a moment later": {DEMO}}),
+        # Of pods: what is wrong with them, and their end. That they come and start is for their workloads to tell.
+        (pod(), False, {}),
+        (pod(phase="Running"), False, {}),
+        (pod(phase="Succeeded"), False, {"a moment later": {DEMO}}),
+        (pod(waiting="CrashLoopBackOff"), False, {"a moment later": {DEMO}}),
+        (pod(of=None), False, {}),
         (deployment(version=9, available=0), False, {}),
         (deployment(version=11), True, {"environments": {DEMO}}),
         (deployment(version=9), True, {}),
@@ -170,6 +191,21 @@ def test_who_looks_again(event: Object, deleted: bool, expected: dict[str, set[A
     watches = watching(*WORLD)
     see(watches, event, deleted=deleted)
     assert queued(watches) == expected
+
+
+def test_the_end_of_a_pod_is_news_whatever_it_was() -> None:
+    watches = watching(*WORLD)
+    see(watches, pod())
+    see(watches, pod(), deleted=True)
+    assert queued(watches) == {"a moment later": {DEMO}}
+
+
+def test_a_pod_that_recovers_is_news() -> None:
+    watches = watching(*WORLD, pod(waiting="ImagePullBackOff"))
+    better = pod(phase="Running")
+    better["metadata"]["resourceVersion"] = "12"
+    see(watches, better)
+    assert queued(watches) == {"a moment later": {DEMO}}
 
 
 def test_the_late_end_of_an_old_object_does_not_remove_the_new_one_of_its_name() -> None:

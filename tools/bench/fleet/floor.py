@@ -33,6 +33,8 @@ class Floor:
     """Until every object is applied."""
     serving: float
     """Until every Deployment is available: the simulated nodes' and the controllers' work on top."""
+    changed: float
+    """From a change of all of them until every Deployment has been rolled out anew."""
     render_cpu: float
     client_cpu: float
     server_cpu: float
@@ -54,12 +56,16 @@ async def measure(world: World, environments: int) -> Floor:
         used, served = Usage.of(os.getpid()).since(mine), Usage.of(server).since(theirs)
         await api.until("/apis/apps/v1/deployments", available, environments * COMPONENTS)
         serving = time.monotonic() - started
-    return Floor(objects, applied, serving, used.children, used.own, served.own)
+        started = time.monotonic()
+        await _make(api, helm, resolved(environments, around, parallelism=64), with_secrets=False)
+        await api.until("/apis/apps/v1/deployments", available, environments * COMPONENTS)
+        changed = time.monotonic() - started
+    return Floor(objects, applied, serving, changed, used.children, used.own, served.own)
 
 
-def resolved(environments: int, around: list[Json]) -> list[Effective]:
+def resolved(environments: int, around: list[Json], parallelism: int = 32) -> list[Effective]:
     """What the operator would resolve the environments to."""
-    of_class = AirflowEnvironmentClass.model_validate(blueprint())
+    of_class = AirflowEnvironmentClass.model_validate(blueprint(parallelism))
     tenants = {
         obj["metadata"]["name"]: AirflowTenant.model_validate(obj) for obj in around if obj["kind"] == "AirflowTenant"
     }
@@ -69,7 +75,7 @@ def resolved(environments: int, around: list[Json]) -> list[Effective]:
     ]
 
 
-async def _make(api: Wire, helm: Helm, effective: list[Effective]) -> int:
+async def _make(api: Wire, helm: Helm, effective: list[Effective], *, with_secrets: bool = True) -> int:
     """Render and apply side by side; the number of objects."""
     waiting = iter(effective)
     count = 0
@@ -77,7 +83,7 @@ async def _make(api: Wire, helm: Helm, effective: list[Effective]) -> int:
     async def work() -> None:
         nonlocal count
         for each in waiting:
-            objects = [*await rendered(helm, each, chart()), *secrets(each)]
+            objects = [*await rendered(helm, each, chart()), *(secrets(each) if with_secrets else ())]
             count += len(objects)
             await asyncio.gather(*map(api.apply, objects))
 
