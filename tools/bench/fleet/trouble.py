@@ -30,7 +30,7 @@ phase: Running
 
 @dataclass(frozen=True)
 class Trouble:
-    """In how many of a hundred environments pods are slow (one to four minutes), and in how many they crash."""
+    """In how many of a hundred environments pods are slow (30 to 90 s each), and in how many they crash."""
 
     slow: int = 0
     failing: int = 0
@@ -52,7 +52,7 @@ class Trouble:
         stages = [each for each in yaml.safe_load_all(tool("stages.yaml").read_text(encoding="utf-8")) if each]
         usual = next(each for each in stages if each["metadata"]["name"] == "pod-ready")
         slow = _of(usual, "slow", self.slow_ones(names))
-        slow["spec"]["delay"] = {"durationMilliseconds": 60_000, "jitterDurationMilliseconds": 240_000}
+        slow["spec"]["delay"] = {"durationMilliseconds": 30_000, "jitterDurationMilliseconds": 90_000}
         failing = _of(usual, "failing", self.failing_ones(names))
         failing["spec"]["next"] = {"statusTemplate": _FAILS}
         others = _expression("NotIn", [*self.slow_ones(names), *self.failing_ones(names)])
