@@ -87,3 +87,6 @@ def _remove_abandoned() -> None:
         if name.startswith(PREFIX) and run.isdigit() and not Path("/proc", run).exists():
             Cluster(name).down()
             _users(name).unlink(missing_ok=True)
+    for file in Path(gettempdir()).glob(f"airfield-{PREFIX}*"):  # whose turn it was
+        if not Path("/proc", file.name.rpartition("-")[2]).exists():
+            file.unlink(missing_ok=True)
