@@ -7,7 +7,7 @@ import pytest
 from airfield.kube import kinds
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
-from operated_cluster import VERSION, Team, assert_says, eventually
+from operated_cluster import IMAGE, VERSION, Team, assert_says, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -139,6 +139,33 @@ async def test_namespace_with_an_environment_can_be_deleted(team: Team) -> None:
         return await team.kube.get(namespace) is None
 
     await eventually(vanished, 60)
+
+
+async def test_a_scheduler_that_drains_has_half_a_minute(team: Team) -> None:
+    """And as long as it runs there is an API server that its tasks can report to."""
+    await team.put_environment()
+    await team.until_ready()
+    # On a node that does not exist nobody ends a pod, so it drains for as long as it may.
+    labels = {"airfield.dev/environment": "demo", "app.kubernetes.io/component": "scheduler"}
+    container = {"name": "scheduler", "image": IMAGE}
+    spec = {"nodeName": "nowhere", "terminationGracePeriodSeconds": 3600, "containers": [container]}
+    await team.put("v1", "Pod", "draining", {"spec": spec}, labels=labels)
+    pod = team.ref(kinds.POD, "draining")
+    await team.kube.delete(pod)
+    assert (await team.existing(kinds.POD, "draining"))["metadata"]["deletionGracePeriodSeconds"] == 3600
+    await team.kube.delete(team.environment())
+
+    async def hurried() -> bool:
+        found = await team.existing(kinds.POD, "draining")
+        assert found["metadata"]["deletionGracePeriodSeconds"] == 30
+        return await team.get(kinds.DEPLOYMENT, "demo-scheduler") is None
+
+    await eventually(hurried)
+    assert await team.get(kinds.DEPLOYMENT, "demo-api-server")
+    assert "draining" in (await team.condition("Healthy"))["message"]
+    await team.kube.delete(pod, grace_seconds=0)
+    await eventually(lambda: gone(team))
+    await eventually(lambda: nothing_left(team, "Secret", "PersistentVolumeClaim"))
 
 
 async def test_class_and_tenant_may_go_first(team: Team) -> None:

@@ -10,7 +10,7 @@ import aiohttp
 
 from airfield.airflow.rest import Airflow, RestError
 from demo.airflow import login, reach, run_dag
-from demo.platform import Platform
+from demo.platform import SYSTEM, Platform
 from e2e.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
@@ -40,7 +40,8 @@ class Environment:
 
     def delete(self) -> None:
         """Delete it and wait until it is gone."""
-        self.platform.kubectl("-n", self.namespace, "delete", "afenv", self.name, f"--timeout={PATIENCE:.0f}s")
+        self.kubectl("delete", "afenv", self.name, "--wait=false")
+        eventually(f"end of {self}", self._is_gone, said=self.last_words)
 
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl in its namespace."""
@@ -96,6 +97,15 @@ class Environment:
 
         return eventually(f"{self}: Ready", look, said=self.describe)
 
+    def _is_gone(self) -> bool:
+        return not self.kubectl("get", "afenv", self.name, "--ignore-not-found", "-o", "name")
+
+    def last_words(self) -> str:
+        """Also what the operator said of it lately, and what the cluster did to its pods."""
+        said = self.platform.kubectl("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=40")
+        events = self.kubectl("get", "events", "--sort-by=.lastTimestamp")
+        return f"{self.describe()}\n{said}\n" + "\n".join(events.splitlines()[-20:])
+
     def describe(self) -> str:
         """What a person would look at first."""
         conditions = "\n".join(
@@ -104,8 +114,8 @@ class Environment:
         )
         return f"\n{conditions}\n{self.kubectl('get', 'pods')}"
 
-    def run_dag(self, dag: str) -> str:
-        """Run a DAG through the REST API as soon as Airflow knows it; the state in which the run ended."""
+    def succeeds(self, dag: str) -> None:
+        """Run a DAG through the REST API as soon as Airflow knows it, and see it succeed."""
 
         def run() -> str:
             try:
@@ -115,7 +125,14 @@ class Environment:
                     return ""
                 raise
 
-        return eventually(f"end of a run of {dag} in {self}", run, said=self.describe)
+        state = eventually(f"end of a run of {dag} in {self}", run, said=self.describe)
+        assert state == "success", f"{dag} in {self}: {state}\n{self.last_words()}\n{self._logs()}"
+
+    def _logs(self) -> str:
+        """What the scheduler and the tasks said."""
+        find = "find /opt/airflow/logs -name '*.log' -mmin -10 -exec tail -n 30 {} +"
+        tasks = self.kubectl("exec", f"deployment/{self.name}-scheduler", "--", "sh", "-c", find)
+        return self.kubectl("logs", f"deployment/{self.name}-scheduler", "--tail=60") + tasks
 
     def ask(self, question: Callable[[Airflow], Awaitable[T]]) -> T:
         """Ask Airflow's REST API something, as the administrator."""

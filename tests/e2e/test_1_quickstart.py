@@ -23,7 +23,7 @@ def test_ready_and_shown(quickstart: Environment) -> None:
 
 
 def test_a_dag_from_git_succeeds(quickstart: Environment) -> None:
-    assert quickstart.run_dag("hello") == "success"
+    quickstart.succeeds("hello")
 
 
 def test_the_pods_are_harmless(quickstart: Environment) -> None:
@@ -82,7 +82,7 @@ def test_an_image_that_cannot_be_pulled(quickstart: Environment) -> None:
         found = quickstart.until("Ready", "False", "ImagePullFailed")
         watch.lap("ImagePullFailed")
         assert "airfield/no:1" in found["message"]
-        assert quickstart.run_dag("hello") == "success"
+        quickstart.succeeds("hello")
     finally:
         _image_reference(quickstart, "null")
     quickstart.until_ready()

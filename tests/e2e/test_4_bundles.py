@@ -77,7 +77,7 @@ def _failures(environment: Environment, count: int) -> dict[str, str]:
 
 
 def test_the_rest_goes_on(environment: Environment) -> None:
-    assert environment.run_dag("hello") == "success"
+    environment.succeeds("hello")
 
 
 def test_it_recovers(environment: Environment) -> None:
@@ -89,6 +89,6 @@ def test_it_recovers(environment: Environment) -> None:
     environment.apply(**spec(ref="main"))
     environment.until_ready()
     watch.lap("all mended: Ready")
-    assert environment.run_dag("private") == "success"
+    environment.succeeds("private")
     environment.delete()
     assert environment.names() == set()

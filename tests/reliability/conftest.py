@@ -1,5 +1,6 @@
 """The platform of the end-to-end tests, and the record of what befell it."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -24,7 +25,7 @@ def record(server: DatabaseServer, request: pytest.FixtureRequest) -> Iterator[R
 @pytest.fixture
 def scene(server: DatabaseServer, record: Record, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """A place for one environment; it works in the end, and leaves nothing."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:24].rstrip("-")
+    name = re.sub("[^a-z]+", "-", request.node.name.removeprefix("test_"))[:24].strip("-")
     scene = Scene(server, record, name)
     yield scene
     scene.remove()

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from demo.platform import SYSTEM, Platform, PlatformError
 from e2e.databases import DatabaseServer
-from e2e.environments import Environment
+from e2e.environments import COMPONENT, Environment
 from e2e.waiting import PATIENCE, Stopwatch, eventually
 from reliability.record import Finding, Record
 
@@ -74,18 +74,14 @@ class Scene:
         """Wait for a moment in the environment's life."""
         eventually(what, look, said=self.environment.describe)
 
-    def until_pod(self, component: str) -> dict[str, Any]:
-        """Wait until a container of that component runs; its pod."""
-
-        def running() -> dict[str, Any] | None:
-            for pod in self.environment.items("pods"):
-                statuses = pod["status"].get("containerStatuses", [])
-                ours = pod["metadata"]["labels"].get("app.kubernetes.io/component") == component
-                if ours and any("running" in each["state"] for each in statuses):
-                    return pod
-            return None
-
-        return eventually(f"a running {component}", running, said=self.environment.describe)
+    def running(self, component: str) -> bool:
+        """Whether a container of that component runs."""
+        return any(
+            "running" in each["state"]
+            for pod in self.environment.items("pods")
+            if pod["metadata"]["labels"].get(COMPONENT) == component
+            for each in pod["status"].get("containerStatuses", [])
+        )
 
     @contextmanager
     def disturbed(self, fault: str, moment: str, mended: str) -> Iterator[Stopwatch]:
@@ -98,7 +94,7 @@ class Scene:
             yield watch
             self.environment.until_ready()
             seconds = watch.lap(f"{fault}: Ready again")
-        assert self.environment.run_dag("hello") == "success"
+        self.environment.succeeds("hello")
         words = [word for word in witness.words if word != "Serving"]
         self.record.findings.append(Finding(fault, moment, " → ".join(words), mended, seconds))
 

@@ -3,14 +3,15 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from demo.platform import SYSTEM, PlatformError
-from e2e.environments import Environment
+from e2e.environments import Environment, Object
 from e2e.processes import processes, send, stopped
 from e2e.waiting import Stopwatch, eventually
 from localcluster.cluster import current_kubeconfig
@@ -32,38 +33,55 @@ def test_nothing_happens(scene: Scene, record: Record) -> None:
     scene.create()
     scene.environment.until_ready()
     record.undisturbed = watch.lap("Ready")
-    assert scene.environment.run_dag("hello") == "success"
+    scene.environment.succeeds("hello")
 
 
-def test_operator_killed(scene: Scene) -> None:
+def _migrates(scene: Scene) -> object:
+    return scene.environment.items("jobs")
+
+
+@dataclass(frozen=True)
+class Blow:
+    """A pod that is killed: as what, when, how that moment is recognised, and which it is."""
+
+    fault: str
+    moment: str
+    has_come: Callable[[Scene], object]
+    pod: Callable[[Scene], Object]
+
+
+KILLED = {
+    "operator": Blow(
+        "operator: `kill -9` of the leading replica", MIGRATING, _migrates, lambda scene: scene.operators()[0]
+    ),
+    "database": Blow(
+        "PostgreSQL: `kill -9` of all its processes",
+        MIGRATING,
+        _migrates,
+        lambda scene: scene.environment.pod("database"),
+    ),
+    "scheduler": Blow(
+        "scheduler: `kill -9` of all its processes",
+        STARTING,
+        lambda scene: scene.running("scheduler"),
+        lambda scene: scene.environment.pod("scheduler"),
+    ),
+}
+
+
+@pytest.mark.parametrize("blow", KILLED.values(), ids=KILLED)
+def test_killed(scene: Scene, blow: Blow) -> None:
     scene.create()
-    scene.until("a migration", lambda: scene.environment.items("jobs"))
-    leader = scene.operators()[0]
-    with scene.disturbed("operator: `kill -9` of the leading replica", MIGRATING, "kubelet"):
-        send(signal.SIGKILL, processes(leader))
-    assert scene.started_anew(leader)
-
-
-def test_database_killed(scene: Scene) -> None:
-    scene.create()
-    pod = scene.until_pod("database")
-    scene.until("a migration", lambda: scene.environment.items("jobs"))
-    with scene.disturbed("PostgreSQL: `kill -9` of all its processes", MIGRATING, "kubelet"):
-        send(signal.SIGKILL, processes(pod))
-    assert scene.started_anew(pod)
-
-
-def test_scheduler_killed(scene: Scene) -> None:
-    scene.create()
-    pod = scene.until_pod("scheduler")
-    with scene.disturbed("scheduler: `kill -9` of all its processes", STARTING, "kubelet"):
+    scene.until(blow.moment, lambda: blow.has_come(scene))
+    pod = blow.pod(scene)
+    with scene.disturbed(blow.fault, blow.moment, "kubelet"):
         send(signal.SIGKILL, processes(pod))
     assert scene.started_anew(pod)
 
 
 def test_containerd_killed(scene: Scene) -> None:
     scene.create()
-    scene.until_pod("database")
+    scene.until("a database", lambda: scene.running("database"))
     with scene.disturbed("containerd: `kill -9`", "containers are being made", "a service manager"):
         _kill(scene, "containerd")
         scene.platform.cluster.up()
@@ -71,7 +89,7 @@ def test_containerd_killed(scene: Scene) -> None:
 
 def test_api_server_killed(scene: Scene) -> None:
     scene.create()
-    scene.until("a migration", lambda: scene.environment.items("jobs"))
+    scene.until(MIGRATING, lambda: _migrates(scene))
     with scene.disturbed("API server: `kill -9`", MIGRATING, "a service manager"):
         _kill(scene, "kube-apiserver")
         scene.platform.cluster.up()
@@ -102,10 +120,14 @@ def test_rights_revoked(scene: Scene) -> None:
     }
     scene.create()
     scene.until("keys", lambda: "Secret/rights-revoked-fernet" in scene.environment.names("secrets"))
-    with scene.disturbed("operator: its rights revoked", "keys have been made", "given back") as watch:
+    fault = "operator: its rights revoked, and the leading replica killed meanwhile"
+    with scene.disturbed(fault, "keys have been made", "given back") as watch:
         platform.kubectl("delete", "clusterrolebinding", "airfield")
         try:
             eventually("word of it in the log", lambda: "(HTTP 403)" in _log(scene))
+            leader = scene.operators()[0]
+            send(signal.SIGKILL, processes(leader))
+            eventually("restart without rights", lambda: scene.started_anew(leader))
         finally:
             platform.apply([{**binding, "metadata": metadata}])
         watch.lap("without rights")
@@ -119,7 +141,7 @@ def _log(scene: Scene) -> str:
 def test_replicas_all_killed(scene: Scene) -> None:
     """Nobody is there to take over."""
     scene.create()
-    scene.until("a migration", lambda: scene.environment.items("jobs"))
+    scene.until(MIGRATING, lambda: _migrates(scene))
     with scene.disturbed("operator: `kill -9` of all replicas, twice", MIGRATING, "kubelet"):
         for _ in range(2):
             pods = scene.operators()

@@ -18,6 +18,10 @@ from airfield.kube.kinds import Ref
 PATIENCE: Final = timedelta(minutes=10)
 """How long a deletion waits for pods that drain and for a database server that does not answer."""
 
+DRAIN_SECONDS: Final = 30
+"""What runs has so long to end: what its tasks would still write is mostly about to be dropped."""
+RUNNING: Final = frozenset({"Deployment", "StatefulSet", "Job", "Pod"})
+
 
 def policy(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass | None) -> DeletionPolicy:
     """The deletion policy that holds: as it is resolved; where that cannot be, the environment's own, else Orphan."""
@@ -44,19 +48,24 @@ def server(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass |
     return next((server for server in blueprint.spec.database_servers if name in {None, server.name}), None)
 
 
-def workloads(children: Mapping[Ref, Child]) -> list[Child]:
+def workloads(children: Mapping[Ref, Child], *, late: bool = False) -> list[Child]:
     """What goes in any case: everything but data and pods, which go with what runs them. Nothing runs task pods.
 
-    An embedded database stays until Airflow's pods have ended, since they need it to end in good order.
+    In order, since pods need others to end in good order: tasks report to the API server, everybody needs the database,
+    the Services and the rules of the network. Without order when it is `late`.
     """
-    needed = {pod.labels.get(meta.LABEL_COMPONENT) for pod in pods(children)} - {"database"}
+    running = {_turn(pod) for pod in pods(children)}
+    turn = 2 if late else min(running, default=2)
     return [
         child
         for _, child in sorted(children.items())
-        if not child.deleting
-        and (_task(child) or (_ours(child) and not _data(child)))
-        and not (needed and child.labels.get(meta.LABEL_PHASE) == "database")
+        if not child.deleting and (_task(child) or (_ours(child) and not _data(child))) and _turn(child) <= turn
     ]
+
+
+def dawdling(children: Mapping[Ref, Child]) -> list[Child]:
+    """Pods that end, and may take longer than a deletion gives them: a scheduler has an hour for its tasks."""
+    return [pod for pod in pods(children) if pod.deleting and pod.state.grace > DRAIN_SECONDS]
 
 
 def data(children: Mapping[Ref, Child], name: str) -> list[Child]:
@@ -78,6 +87,13 @@ def data(children: Mapping[Ref, Child], name: str) -> list[Child]:
 def pods(children: Mapping[Ref, Child]) -> list[Child]:
     """Pods that still run, task pods included."""
     return [child for ref, child in sorted(children.items()) if ref.kind == "Pod"]
+
+
+def _turn(child: Child) -> int:
+    """When it goes: what runs, the API server, the rest."""
+    if child.ref.kind not in RUNNING or child.labels.get(meta.LABEL_COMPONENT) == "database":
+        return 2
+    return 1 if child.labels.get(meta.LABEL_COMPONENT) == "api-server" else 0
 
 
 def out_of_patience(environment: AirflowEnvironment, now: datetime) -> bool:

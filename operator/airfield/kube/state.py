@@ -58,6 +58,7 @@ class ChildState:
         phase: of a Pod or PersistentVolumeClaim.
         claim: what a PersistentVolumeClaim asks for.
         terminated: how a Pod's container last ended, when that was a failure.
+        grace: seconds that a Pod which is being deleted has to end in.
     """
 
     ready: bool
@@ -74,6 +75,7 @@ class ChildState:
     phase: str = ""
     claim: ClaimSpec | None = None
     terminated: str = ""
+    grace: int = 0
 
 
 def state_of(obj: Mapping[str, Any]) -> ChildState:
@@ -130,7 +132,7 @@ def _job(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     return ChildState(ready=False, message="running" + (f", {attempts} failed attempts so far" if attempts else ""))
 
 
-def _pod(_: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
+def _pod(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     phase = status.get("phase", "")
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     terminated = next(filter(None, map(_end, containers)), "")
@@ -152,6 +154,7 @@ def _pod(_: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
         message="" if ready else (message or f"phase {phase or 'unknown'}").strip(": "),
         phase=phase,
         terminated=terminated,
+        grace=obj["metadata"].get("deletionGracePeriodSeconds") or 0,
     )
 
 

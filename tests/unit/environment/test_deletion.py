@@ -7,7 +7,7 @@ import pytest
 from airfield.api.environment import DeletionPolicy
 from airfield.environment import deletion
 from airfield.environment.rollout import LABEL_DERIVED
-from builders import OURS, Json, blueprint, by_ref, child, effective, environment
+from builders import OURS, Json, blueprint, by_ref, child, component, effective, environment
 
 DELETE, ORPHAN = {"deletionPolicy": "Delete"}, {"deletionPolicy": "Orphan"}
 
@@ -74,9 +74,45 @@ def test_what_is_workload_and_what_is_data() -> None:
         child("Service", "going", deleting=True),
         child("Namespace", "team-a"),
     )
+    assert [found.ref.name for found in deletion.workloads(children)] == ["scheduler"], (
+        "the rest, when the task has ended"
+    )
+    del children[child("Pod", "task").ref]
     assert [found.ref.name for found in deletion.workloads(children)] == ["scheduler", "config", "connection"]
     assert [found.ref.name for found in deletion.data(children, "demo")] == ["logs", "odd", "demo-fernet"]
-    assert [found.ref.name for found in deletion.pods(children)] == ["task"]
+
+
+EVERYTHING = {"api-server", "scheduler", "db", "config"}
+
+
+@pytest.mark.parametrize(
+    ("running", "late", "goes"),
+    [
+        ((), False, EVERYTHING),
+        (("database",), False, EVERYTHING),
+        (("database", "api-server"), False, {"api-server", "scheduler"}),
+        (("database", "api-server", "scheduler"), False, {"scheduler"}),
+        (("worker",), False, {"scheduler", "worker-pod"}),
+        (("scheduler", "database"), True, EVERYTHING),
+    ],
+)
+def test_order(running: tuple[str, ...], late: bool, goes: set[str]) -> None:
+    """Tasks report to the API server until they have ended, and all but the database need the database."""
+    pods = [component("Pod", name, f"{name}-pod") for name in running]
+    workloads = [component("Deployment", name, name) for name in ("api-server", "scheduler")]
+    database = component("StatefulSet", "database", "db")
+    children = by_ref(*pods, *workloads, database, child("ConfigMap", "config"))
+    assert {found.ref.name for found in deletion.workloads(children, late=late)} == goes
+    assert {found.ref.name for found in deletion.pods(children)} == {pod.ref.name for pod in pods}
+
+
+def test_who_takes_too_long() -> None:
+    children = by_ref(
+        child("Pod", "an-hour", deleting=True, grace=3600),
+        child("Pod", "told-already", deleting=True, grace=deletion.DRAIN_SECONDS),
+        child("Pod", "stays"),
+    )
+    assert [found.ref.name for found in deletion.dawdling(children)] == ["an-hour"]
 
 
 @pytest.mark.parametrize(("minutes", "late"), [(None, False), (0, False), (10, False), (10.1, True)])

@@ -70,7 +70,9 @@ async def _tried(step: Callable[[Farewell], Awaitable[Outcome]], farewell: Farew
 
 async def _end_workloads(farewell: Farewell) -> Outcome:
     await _relist(farewell)
-    await _delete(farewell, deletion.workloads(farewell.children))
+    late = deletion.out_of_patience(farewell.environment, farewell.doors.clock())
+    await _delete(farewell, deletion.workloads(farewell.children, late=late))
+    await _delete(farewell, deletion.dawdling(farewell.children), grace_seconds=deletion.DRAIN_SECONDS)
     running = deletion.pods(farewell.children)
     if not running:
         return Done()
@@ -99,9 +101,9 @@ async def _relist(farewell: Farewell) -> None:
             farewell.doors.inventory.gone(ref)
 
 
-async def _delete(farewell: Farewell, children: list[Child]) -> None:
+async def _delete(farewell: Farewell, children: list[Child], *, grace_seconds: int | None = None) -> None:
     async def one(child: Child) -> None:
-        if not await farewell.doors.kube.delete(child.ref, uid=child.uid):
+        if not await farewell.doors.kube.delete(child.ref, uid=child.uid, grace_seconds=grace_seconds):
             farewell.doors.inventory.gone(child.ref)
 
     await asyncio.gather(*map(one, children))
