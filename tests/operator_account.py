@@ -10,6 +10,7 @@ import yaml
 from clusters import kubectl
 from demo.platform import OPERATOR_CHART, SYSTEM
 from localcluster import Cluster, tool
+from yamls import documents
 
 RIGHTS = frozenset({"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:airfield"
@@ -24,7 +25,7 @@ def render(*settings: str, chart: Path = OPERATOR_CHART) -> list[Json]:
         [*command, *(f"--set={each}" for each in settings)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+    return documents(done.stdout)
 
 
 def rights(manifests: Iterable[Json]) -> list[Json]:

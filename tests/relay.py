@@ -25,6 +25,10 @@ class Relay:
         """Swallow everything from now on."""
         self._cut.set()
 
+    def mend(self) -> None:
+        """Pass on what comes through connections that are made from now on."""
+        self._cut.clear()
+
     def close(self) -> None:
         for each in self._sockets:
             with contextlib.suppress(OSError):

@@ -13,5 +13,6 @@ share=(-n "${WORKERS:-3}" --dist loadfile --no-loadscope-reorder)
 # Faults by themselves: their clusters end before those of the others begin, and do not slow them down.
 "$python" -m pytest "${share[@]}" tests/faults
 "$python" -m pytest "${share[@]}" tests --ignore tests/faults --ignore tests/e2e --ignore tests/images --ignore tests/unit
-# While one worker replaces the operator, which it must do alone, the others have what needs no cluster.
-"$python" -m pytest "${share[@]}" tests/e2e tests/images tests/unit
+# What needs no cluster is there for the other workers while one prepares the node, and while one replaces the operator,
+# which it must do alone.
+"$python" -m pytest "${share[@]}" tests/e2e/test_1_* tests/unit/[a-e]* tests/e2e/test_[2-9]_* tests/images tests/unit/[f-z]*

@@ -109,7 +109,7 @@ class Watches:
         """An object of an environment, or any Secret, is there."""
         self._child(obj, self.inventory.observe)
         if obj["kind"] == kinds.SECRET.kind:
-            self._look_again(self.secrets.observe(obj))
+            self._look_again(self.secrets.observe(obj) | self._administered(obj))
 
     def gone(self, obj: Object) -> None:
         """An object of an environment, or any Secret, is gone."""
@@ -137,6 +137,18 @@ class Watches:
                 self.environments.add_after(key, MOMENT)
         else:
             self._look_again(keys)
+
+    def _administered(self, secret: Object) -> set[Key]:
+        """The environments that may wait for the administrator of a database server, if that is a Secret of one.
+
+        Their classes look again too.
+        """
+        found = set()
+        for name, blueprint in self.resources.classes.items():
+            if _key_of(secret["metadata"]) in _administrators(blueprint):
+                self.classes.add(name)
+                found |= {key for key in self.resources.of_class(name) if not _ready(self.resources.environments[key])}
+        return found
 
     def _look_again(self, keys: Collection[Key]) -> None:
         for key in keys:
@@ -270,6 +282,18 @@ def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:
 def _another(known: Object | None, obj: Object) -> bool:
     """Whether the name of an object that is told to be gone belongs to a newer one: kopf keeps order by uid only."""
     return known is not None and known["metadata"].get("uid") != obj["metadata"].get("uid")
+
+
+def _administrators(blueprint: Object) -> set[Key]:
+    """The Secrets of those who administrate a class's database servers."""
+    secrets = [server.get("adminSecret", {}) for server in blueprint.get("spec", {}).get("databaseServers") or ()]
+    return {(secret.get("namespace", ""), secret.get("name", "")) for secret in secrets}
+
+
+def _ready(environment: Object) -> bool:
+    """Whether an environment was well when it was last looked at."""
+    conditions = environment.get("status", {}).get("conditions") or ()
+    return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in conditions)
 
 
 def _class(environment: Object | None) -> set[str]:

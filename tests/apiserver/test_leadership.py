@@ -1,11 +1,12 @@
 """Two replicas of the operator: one of them writes, whatever happens to it."""
 
+import asyncio
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,26 +39,36 @@ def cluster() -> Iterator[Cluster]:
         cluster.down()
 
 
-@dataclass
+@dataclass(frozen=True)
+class Replica:
+    """An operator with a name and a way of its own to the API server."""
+
+    identity: str
+    process: Operator
+    relay: Relay
+
+    def revive(self) -> None:
+        """Have it run, whatever became of it; returns when it is ready, which it also is when it does not lead."""
+        if not self.process.running:
+            self.process.kill()  # it may have ended by itself
+            self.relay.mend()
+            self.process.start()
+
+
+@dataclass(frozen=True)
 class Pair:
-    """The one that leads, and the one that stands by."""
+    """The one that leads, and the one that stands by, as a test begins."""
 
     kube: KubeClient
-    first: Operator
-    second: Operator
-    relay: Relay
-    """The first one's way to the API server."""
+    first: Replica
+    second: Replica
 
-    async def holder(self) -> str:
-        lease = await self.kube.get(LEASE)
-        return str((lease or {}).get("spec", {}).get("holderIdentity", ""))
-
-    async def until_held_by(self, identity: str, seconds: float = 40) -> float:
+    async def until_held_by(self, replica: Replica, seconds: float = 40) -> float:
         """Wait until a replica leads; the seconds that it took."""
         began = time.monotonic()
 
         async def held() -> bool:
-            return await self.holder() == identity
+            return await _holder(self.kube) == replica.identity
 
         await eventually(held, seconds)
         return time.monotonic() - began
@@ -78,56 +89,78 @@ class Pair:
         await eventually(told, seconds)
 
 
+async def _holder(kube: KubeClient) -> str:
+    lease = await kube.get(LEASE)
+    return str((lease or {}).get("spec", {}).get("holderIdentity", ""))
+
+
 def _environment(name: str) -> dict[str, Any]:
     metadata = {"name": name, "namespace": "default"}
     body = {"apiVersion": kinds.AIRFLOW_ENVIRONMENT.api_version, "kind": "AirflowEnvironment", "metadata": metadata}
     return {**body, "spec": {"className": "none", "stage": "dev"}}
 
 
+@pytest.fixture(scope="module")
+def replicas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Replica]]:
+    """Two replicas that are not started yet."""
+    folder = tmp_path_factory.mktemp("replicas")
+    found: list[Replica] = []
+    with ExitStack() as stack:
+        for name in ("one", "two"):
+            relay = stack.enter_context(relayed(cluster.kubeconfig, folder / f"{name}.kubeconfig"))
+            settings = {"HELM": str(tool("helm")), "LEASE_SECONDS": str(LEASE_SECONDS), "IDENTITY": name}
+            process = Operator(folder / f"{name}.kubeconfig", folder / f"{name}.log", settings)
+            stack.callback(process.kill)
+            found.append(Replica(name, process, relay))
+        yield found
+
+
 @pytest.fixture
-async def pair(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Pair]:
-    settings = {"HELM": str(tool("helm")), "LEASE_SECONDS": str(LEASE_SECONDS)}
-    through = tmp_path / "relayed.kubeconfig"
+async def pair(cluster: Cluster, replicas: list[Replica]) -> AsyncIterator[Pair]:
+    """Both run, whatever the last test did to them, and one of them leads."""
+    await asyncio.gather(*(asyncio.to_thread(replica.revive) for replica in replicas))
     async with KubeClient(credentials.from_kubeconfig(path=str(cluster.kubeconfig))) as kube:
-        with relayed(cluster.kubeconfig, through) as relay:
-            first = Operator(through, tmp_path / "first.log", {**settings, "IDENTITY": "first"})
-            second = Operator(cluster.kubeconfig, tmp_path / "second.log", {**settings, "IDENTITY": "second"})
-            pair = Pair(kube, first, second, relay)
-            try:
-                first.start()
-                await pair.until_held_by("first")
-                second.start()  # returns when it is ready, though it does not lead
-                yield pair
-            finally:
-                first.kill()
-                second.kill()
+
+        async def led() -> list[Replica]:
+            return [replica for replica in replicas if replica.process.leading()]
+
+        (first,) = await eventually(led)
+        (second,) = (replica for replica in replicas if replica is not first)
+        pair = Pair(kube, first, second)
+        await pair.until_held_by(first)
+        yield pair
         for found in await kube.list(kinds.AIRFLOW_ENVIRONMENT):
             await kube.patch(Ref.of(found), {"metadata": {"finalizers": None}})
             await kube.delete(Ref.of(found))
-        await kube.delete(LEASE)
+
+        async def gone() -> bool:
+            return not await kube.list(kinds.AIRFLOW_ENVIRONMENT)
+
+        await eventually(gone)
 
 
 async def test_one_writes(pair: Pair) -> None:
+    before = pair.first.process.writes(), pair.second.process.writes()
     for name in ("a", "b", "c"):
         await pair.make(name)
     await pair.until_told("a", "b", "c")
-    assert (pair.first.leading(), pair.second.leading()) == (True, False)
-    assert pair.first.writes() >= 6  # a finalizer and a status each
-    assert pair.second.writes() == 0
+    assert (pair.first.process.leading(), pair.second.process.leading()) == (True, False)
+    assert pair.first.process.writes() - before[0] >= 6  # a finalizer and a status each
+    assert pair.second.process.writes() == before[1]
 
 
 async def test_killed(pair: Pair) -> None:
     await pair.make("before")
     await pair.until_told("before")
-    pair.first.kill()
+    pair.first.process.kill()
     await pair.make("between")
-    assert await pair.until_held_by("second") <= TAKEOVER_SECONDS
+    assert await pair.until_held_by(pair.second) <= TAKEOVER_SECONDS
     await pair.until_told("between", seconds=5)
 
 
 async def test_ended_in_good_order(pair: Pair) -> None:
-    assert pair.first.stop() == 0
-    assert await pair.until_held_by("second") < LEASE_SECONDS / 2
+    assert pair.first.process.stop() == 0
+    assert await pair.until_held_by(pair.second) < LEASE_SECONDS / 2
     await pair.make("after")
     await pair.until_told("after", seconds=5)
 
@@ -135,34 +168,34 @@ async def test_ended_in_good_order(pair: Pair) -> None:
 async def test_stopped_and_continued(pair: Pair) -> None:
     await pair.make("before")
     await pair.until_told("before")
-    os.kill(pair.first.pid, signal.SIGSTOP)
-    await pair.until_held_by("second")
-    pair.second.kill()
+    os.kill(pair.first.process.pid, signal.SIGSTOP)
+    await pair.until_held_by(pair.second)
+    pair.second.process.kill()
     await pair.make("nobodys")  # the first one hears of it as soon as it goes on
-    os.kill(pair.first.pid, signal.SIGCONT)
-    assert pair.first.wait() == 1
+    os.kill(pair.first.process.pid, signal.SIGCONT)
+    assert pair.first.process.wait() == 1
     assert not await pair.told("nobodys")
     assert (await pair.kube.get(Ref.of(_environment("nobodys"))) or {})["metadata"].get("finalizers") is None
 
 
 async def test_cut_off(pair: Pair) -> None:
-    pair.relay.cut()
-    assert pair.first.wait() == 1
-    assert await pair.holder() == "first", "it ended before another one could lead"
+    pair.first.relay.cut()
+    assert pair.first.process.wait() == 1
+    assert await _holder(pair.kube) == pair.first.identity, "it ended before another one could lead"
     await pair.make("after")
-    await pair.until_held_by("second")
+    await pair.until_held_by(pair.second)
     await pair.until_told("after", seconds=5)
 
 
 async def test_the_lease_is_removed(pair: Pair) -> None:
     for _ in range(3):
         await pair.kube.delete(LEASE)
-        await pair.until_held_by("first")
-    assert (pair.first.leading(), pair.second.leading()) == (True, False)
+        await pair.until_held_by(pair.first)
+    assert (pair.first.process.leading(), pair.second.process.leading()) == (True, False)
 
 
 async def test_the_lease_is_taken_by_force(pair: Pair) -> None:
-    await pair.kube.patch(LEASE, {"spec": {"holderIdentity": "second"}})
-    assert pair.first.wait() == 1
+    await pair.kube.patch(LEASE, {"spec": {"holderIdentity": pair.second.identity}})
+    assert pair.first.process.wait() == 1
     await pair.make("after")
     await pair.until_told("after")

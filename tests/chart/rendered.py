@@ -41,7 +41,7 @@ class RenderError(Exception):
     """What helm said."""
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(yaml.CSafeLoader):
     """Refuses mappings with a key twice, where PyYAML would quietly take the last."""
 
 

@@ -12,6 +12,7 @@ from chartdocs.table import UndocumentedValueError, filled, table
 from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM
 from localcluster import tool
 from operator_account import render
+from yamls import documents
 
 Json = dict[str, Any]
 
@@ -78,7 +79,8 @@ def test_the_operator_understands_its_settings() -> None:
 
 
 def test_crds_are_those_of_the_repository() -> None:
-    generated = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((REPOSITORY / "crds").iterdir())]
+    files = sorted((REPOSITORY / "crds").iterdir())
+    generated = [found for file in files for found in documents(file.read_text(encoding="utf-8"))]
     for settings, keep in ((), True), (("crds.keep=false",), False):
         rendered = [each for each in render(*settings) if each["kind"] == "CustomResourceDefinition"]
         assert [each["metadata"].get("annotations") == {"helm.sh/resource-policy": "keep"} for each in rendered] == [

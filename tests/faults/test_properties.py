@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
@@ -19,6 +18,7 @@ from faults.fault_site import FaultSite
 from faults.mutations import Mutation, leaves, mutated, values
 from faults.state import difference, state_of
 from operated_cluster import Team, eventually
+from yamls import documents
 
 Json = dict[str, Any]
 CRDS = Path(__file__).parents[2] / "crds"
@@ -31,8 +31,7 @@ SLOTS = 8
 @cache
 def schemas() -> dict[str, Json]:
     """The schema of each kind's specification."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    manifests = [found for path in CRDS.glob("*.yaml") for found in yaml.load_all(path.read_text(), loader)]
+    manifests = [found for path in CRDS.glob("*.yaml") for found in documents(path.read_text())]
     return {
         found["spec"]["names"]["kind"]: found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
         for found in manifests

@@ -11,6 +11,7 @@ import yaml
 
 from localcluster import tool
 from metricsdocs.page import families, filled
+from yamls import documents
 
 Json = dict[str, Any]
 
@@ -28,7 +29,7 @@ def render(*settings: str) -> list[Json]:
         [*command, *(f"--set-json={each}" for each in settings)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
+    return documents(done.stdout)
 
 
 def only(objects: list[Json], kind: str) -> Json:

@@ -354,3 +354,17 @@ def test_who_reads_a_secret_looks_again() -> None:
     watches.secrets.read_by(OTHER, [])
     see(watches, secret("git", version=11), deleted=True)
     assert queued(watches) == {"environments": {DEMO}}
+
+
+def test_who_waits_for_a_servers_administrator_looks_again() -> None:
+    of = blueprint()
+    of["spec"] = {"databaseServers": [{"name": "main", "adminSecret": {"namespace": "platform", "name": "postgres"}}]}
+    well = environment(OTHER)
+    well["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+    watches = watching(of, blueprint("another"), environment(), well, environment(FAR, of="another"))
+    administrator = secret("postgres")
+    see(watches, administrator)
+    assert queued(watches) == {}, "it is another namespace's"
+    administrator["metadata"]["namespace"] = "platform"
+    see(watches, administrator)
+    assert queued(watches) == {"environments": {DEMO}, "classes": {"standard"}}
