@@ -37,15 +37,18 @@ def _lease_rights() -> list[Object]:
 
 @pytest.fixture(scope="module")
 def environment(server: DatabaseServer) -> Iterator[Environment]:
-    """Made by the operator as the previous chart installs it."""
+    """Looked after by the operator as the previous chart installs it."""
     platform = server.platform
+    environment = Environment(platform, NAMESPACE, "airflow")
+    with turn("operator", alone=False):  # it takes long to become Ready, during which others need not stand still
+        environment.apply(**SPEC)
+        environment.until_ready()
     with turn("operator", alone=True):
         try:
             platform.helm("uninstall", "airfield", "--wait")
             platform.apply(_lease_rights())
-            platform.helm("install", "airfield", str(PREVIOUS))
-            environment = Environment(platform, NAMESPACE, "airflow")
-            environment.apply(**SPEC)
+            platform.helm("install", "airfield", str(PREVIOUS), "--wait")
+            _repaired(environment)
             environment.until_ready()
             yield environment
             environment.delete()
