@@ -25,6 +25,11 @@ class Relay:
         """Swallow everything from now on."""
         self._cut.set()
 
+    @property
+    def whole(self) -> bool:
+        """Whether it was not cut."""
+        return not self._cut.is_set()
+
     def mend(self) -> None:
         """Pass on what comes through connections that are made from now on."""
         self._cut.clear()

@@ -108,7 +108,7 @@ class Watches:
     def seen(self, obj: Object) -> None:
         """An object of an environment, or any Secret, is there."""
         self._child(obj, self.inventory.observe)
-        if obj["kind"] == kinds.SECRET.kind:
+        if obj["kind"] == kinds.SECRET.kind and self.secrets.is_news(obj):
             self._look_again(self.secrets.observe(obj) | self._administered(obj))
 
     def gone(self, obj: Object) -> None:
@@ -143,11 +143,13 @@ class Watches:
 
         Their classes look again too.
         """
-        found = set()
+        found, key = set(), _key_of(secret["metadata"])
         for name, blueprint in self.resources.classes.items():
-            if _key_of(secret["metadata"]) in _administrators(blueprint):
+            if key in _administrators(blueprint):
                 self.classes.add(name)
-                found |= {key for key in self.resources.of_class(name) if not _ready(self.resources.environments[key])}
+                found |= {
+                    each for each in self.resources.of_class(name) if not _ready(self.resources.environments[each])
+                }
         return found
 
     def _look_again(self, keys: Collection[Key]) -> None:

@@ -49,7 +49,7 @@ class Replica:
 
     def revive(self) -> None:
         """Have it run, whatever became of it; returns when it is ready, which it also is when it does not lead."""
-        if not self.process.running:
+        if not self.process.running or not self.relay.whole:
             self.process.kill()  # it may have ended by itself
             self.relay.mend()
             self.process.start()
@@ -169,10 +169,12 @@ async def test_stopped_and_continued(pair: Pair) -> None:
     await pair.make("before")
     await pair.until_told("before")
     os.kill(pair.first.process.pid, signal.SIGSTOP)
-    await pair.until_held_by(pair.second)
-    pair.second.process.kill()
-    await pair.make("nobodys")  # the first one hears of it as soon as it goes on
-    os.kill(pair.first.process.pid, signal.SIGCONT)
+    try:
+        await pair.until_held_by(pair.second)
+        pair.second.process.kill()
+        await pair.make("nobodys")  # the first one hears of it as soon as it goes on
+    finally:
+        os.kill(pair.first.process.pid, signal.SIGCONT)
     assert pair.first.process.wait() == 1
     assert not await pair.told("nobodys")
     assert (await pair.kube.get(Ref.of(_environment("nobodys"))) or {})["metadata"].get("finalizers") is None

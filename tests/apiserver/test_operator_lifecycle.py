@@ -158,11 +158,11 @@ async def test_a_scheduler_that_drains_has_half_a_minute(team: Team) -> None:
     async def hurried() -> bool:
         found = await team.existing(kinds.POD, "draining")
         assert found["metadata"]["deletionGracePeriodSeconds"] == 30
+        assert "draining" in (await team.condition("Healthy"))["message"]
         return await team.get(kinds.DEPLOYMENT, "demo-scheduler") is None
 
     await eventually(hurried)
     assert await team.get(kinds.DEPLOYMENT, "demo-api-server")
-    assert "draining" in (await team.condition("Healthy"))["message"]
     await team.kube.delete(pod, grace_seconds=0)
     await eventually(lambda: gone(team))
     await eventually(lambda: nothing_left(team, "Secret", "PersistentVolumeClaim"))

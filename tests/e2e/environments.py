@@ -10,7 +10,7 @@ import aiohttp
 
 from airfield.airflow.rest import Airflow, RestError
 from demo.airflow import login, reach, run_dag
-from demo.platform import SYSTEM, Platform
+from demo.platform import SYSTEM, Platform, PlatformError
 from e2e.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
@@ -102,9 +102,16 @@ class Environment:
 
     def last_words(self) -> str:
         """Also what the operator said of it lately, and what the cluster did to its pods."""
-        said = self.platform.kubectl("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=40")
-        events = self.kubectl("get", "events", "--sort-by=.lastTimestamp")
+        said = self._try("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=40")
+        events = self._try("-n", self.namespace, "get", "events", "--sort-by=.lastTimestamp")
         return f"{self.describe()}\n{said}\n" + "\n".join(events.splitlines()[-20:])
+
+    def _try(self, *arguments: str) -> str:
+        """What kubectl says, be it that it failed: a test has failed already, and that must not be hidden."""
+        try:
+            return self.platform.kubectl(*arguments)
+        except PlatformError as error:
+            return f"{error}\n"
 
     def describe(self) -> str:
         """What a person would look at first."""
@@ -131,8 +138,9 @@ class Environment:
     def _logs(self) -> str:
         """What the scheduler and the tasks said."""
         find = "find /opt/airflow/logs -name '*.log' -mmin -10 -exec tail -n 30 {} +"
-        tasks = self.kubectl("exec", f"deployment/{self.name}-scheduler", "--", "sh", "-c", find)
-        return self.kubectl("logs", f"deployment/{self.name}-scheduler", "--tail=60") + tasks
+        scheduler = f"deployment/{self.name}-scheduler"
+        said = self._try("-n", self.namespace, "logs", scheduler, "--tail=60")
+        return said + self._try("-n", self.namespace, "exec", scheduler, "--", "sh", "-c", f"{find} || true")
 
     def ask(self, question: Callable[[Airflow], Awaitable[T]]) -> T:
         """Ask Airflow's REST API something, as the administrator."""

@@ -57,7 +57,7 @@ KILLED = {
     "database": Blow(
         "PostgreSQL: `kill -9` of all its processes",
         MIGRATING,
-        _migrates,
+        lambda scene: _migrates(scene) and scene.running("database"),
         lambda scene: scene.environment.pod("database"),
     ),
     "scheduler": Blow(
@@ -131,6 +131,8 @@ def test_rights_revoked(scene: Scene) -> None:
         finally:
             platform.apply([{**binding, "metadata": metadata}])
         watch.lap("without rights")
+    name = leader["metadata"]["name"]
+    platform.kubectl("-n", SYSTEM, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
 
 
 def _log(scene: Scene) -> str:

@@ -15,11 +15,13 @@ from airfield.environment.secrets import Key
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
 
+ORDER: Final = timedelta(minutes=3)
+"""So long workloads go in order; after that all that are left go together, since some pod does not end."""
 PATIENCE: Final = timedelta(minutes=10)
-"""How long a deletion waits for pods that drain and for a database server that does not answer."""
+"""How long a deletion waits for pods that do not end and for a database server that does not answer."""
 
 DRAIN_SECONDS: Final = 30
-"""What runs has so long to end: what its tasks would still write is mostly about to be dropped."""
+"""A pod of Airflow has so long to end: tasks that are not done by then have failed, as with a lost node."""
 RUNNING: Final = frozenset({"Deployment", "StatefulSet", "Job", "Pod"})
 
 
@@ -48,14 +50,13 @@ def server(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass |
     return next((server for server in blueprint.spec.database_servers if name in {None, server.name}), None)
 
 
-def workloads(children: Mapping[Ref, Child], *, late: bool = False) -> list[Child]:
+def workloads(children: Mapping[Ref, Child], *, in_order: bool = True) -> list[Child]:
     """What goes in any case: everything but data and pods, which go with what runs them. Nothing runs task pods.
 
-    In order, since pods need others to end in good order: tasks report to the API server, everybody needs the database,
-    the Services and the rules of the network. Without order when it is `late`.
+    One after the other, since to end well takes others: tasks report to the API server, and everybody needs the
+    database, the Services and the rules of the network.
     """
-    running = {_turn(pod) for pod in pods(children)}
-    turn = 2 if late else min(running, default=2)
+    turn = min((_turn(pod) for pod in pods(children)), default=2) if in_order else 2
     return [
         child
         for _, child in sorted(children.items())
@@ -65,7 +66,7 @@ def workloads(children: Mapping[Ref, Child], *, late: bool = False) -> list[Chil
 
 def dawdling(children: Mapping[Ref, Child]) -> list[Child]:
     """Pods that end, and may take longer than a deletion gives them: a scheduler has an hour for its tasks."""
-    return [pod for pod in pods(children) if pod.deleting and pod.state.grace > DRAIN_SECONDS]
+    return [pod for pod in pods(children) if pod.deleting and pod.state.grace > DRAIN_SECONDS and not _database(pod)]
 
 
 def data(children: Mapping[Ref, Child], name: str) -> list[Child]:
@@ -91,15 +92,19 @@ def pods(children: Mapping[Ref, Child]) -> list[Child]:
 
 def _turn(child: Child) -> int:
     """When it goes: what runs, the API server, the rest."""
-    if child.ref.kind not in RUNNING or child.labels.get(meta.LABEL_COMPONENT) == "database":
+    if child.ref.kind not in RUNNING or _database(child):
         return 2
     return 1 if child.labels.get(meta.LABEL_COMPONENT) == "api-server" else 0
 
 
-def out_of_patience(environment: AirflowEnvironment, now: datetime) -> bool:
-    """Whether the deletion has waited so long that it must end, even if something is left behind."""
+def _database(child: Child) -> bool:
+    return "database" in {child.labels.get(meta.LABEL_COMPONENT), child.labels.get(meta.LABEL_PHASE)}
+
+
+def lasts_longer_than(time: timedelta, environment: AirflowEnvironment, now: datetime) -> bool:
+    """Whether the deletion has been going on for longer than that."""
     since = environment.metadata.deletion_timestamp
-    return since is not None and now - since > PATIENCE
+    return since is not None and now - since > time
 
 
 def _ours(child: Child) -> bool:

@@ -22,11 +22,16 @@ class SecretVersions:
 
     def observe(self, obj: Mapping[str, Any]) -> frozenset[Key]:
         """Take in a Secret; the environments that read it, if it has changed."""
-        key, version = _key(obj), obj["metadata"].get("resourceVersion", "")
-        if self._versions.get(key) == version:
+        if not self.is_news(obj):
             return frozenset()
-        self._versions[key] = version
+        key = _key(obj)
+        self._versions[key] = obj["metadata"].get("resourceVersion", "")
         return self.readers(key)
+
+    def is_news(self, obj: Mapping[str, Any]) -> bool:
+        """Whether a Secret is new, or another than it was when it was last observed."""
+        version: str = obj["metadata"].get("resourceVersion", "")
+        return self._versions.get(_key(obj)) != version
 
     def forget(self, obj: Mapping[str, Any]) -> frozenset[Key]:
         """Take in that a Secret is gone; the environments that read it."""

@@ -86,23 +86,23 @@ EVERYTHING = {"api-server", "scheduler", "db", "config"}
 
 
 @pytest.mark.parametrize(
-    ("running", "late", "goes"),
+    ("running", "in_order", "goes"),
     [
-        ((), False, EVERYTHING),
-        (("database",), False, EVERYTHING),
-        (("database", "api-server"), False, {"api-server", "scheduler"}),
-        (("database", "api-server", "scheduler"), False, {"scheduler"}),
-        (("worker",), False, {"scheduler", "worker-pod"}),
-        (("scheduler", "database"), True, EVERYTHING),
+        ((), True, EVERYTHING),
+        (("database",), True, EVERYTHING),
+        (("database", "api-server"), True, {"api-server", "scheduler"}),
+        (("database", "api-server", "scheduler"), True, {"scheduler"}),
+        (("worker",), True, {"scheduler", "worker-pod"}),
+        (("scheduler", "database"), False, EVERYTHING),
     ],
 )
-def test_order(running: tuple[str, ...], late: bool, goes: set[str]) -> None:
+def test_order(running: tuple[str, ...], in_order: bool, goes: set[str]) -> None:
     """Tasks report to the API server until they have ended, and all but the database need the database."""
     pods = [component("Pod", name, f"{name}-pod") for name in running]
     workloads = [component("Deployment", name, name) for name in ("api-server", "scheduler")]
     database = component("StatefulSet", "database", "db")
     children = by_ref(*pods, *workloads, database, child("ConfigMap", "config"))
-    assert {found.ref.name for found in deletion.workloads(children, late=late)} == goes
+    assert {found.ref.name for found in deletion.workloads(children, in_order=in_order)} == goes
     assert {found.ref.name for found in deletion.pods(children)} == {pod.ref.name for pod in pods}
 
 
@@ -110,6 +110,7 @@ def test_who_takes_too_long() -> None:
     children = by_ref(
         child("Pod", "an-hour", deleting=True, grace=3600),
         child("Pod", "told-already", deleting=True, grace=deletion.DRAIN_SECONDS),
+        component("Pod", "database", deleting=True, grace=60),
         child("Pod", "stays"),
     )
     assert [found.ref.name for found in deletion.dawdling(children)] == ["an-hour"]
@@ -121,4 +122,4 @@ def test_patience(minutes: float | None, late: bool) -> None:
     since = None if minutes is None else now - timedelta(minutes=minutes)
     found = environment()
     going = found.model_copy(update={"metadata": found.metadata.model_copy(update={"deletion_timestamp": since})})
-    assert deletion.out_of_patience(going, now) is late
+    assert deletion.lasts_longer_than(deletion.PATIENCE, going, now) is late

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from airfield.api import meta
 from airfield.api.environment import AirflowEnvironment, DeletionPolicy
@@ -40,10 +41,13 @@ class Farewell:
     def children(self) -> Mapping[Ref, Child]:
         return self.doors.inventory.children(self.key)
 
+    def lasts_longer_than(self, time: timedelta) -> bool:
+        return deletion.lasts_longer_than(time, self.environment, self.doors.clock())
+
 
 async def ensure_deleted(farewell: Farewell) -> Outcome:
     """Done when nothing is left that the policy wants gone; in the end even if something is left."""
-    late = deletion.out_of_patience(farewell.environment, farewell.doors.clock())
+    late = farewell.lasts_longer_than(deletion.PATIENCE)
     steps = [_end_workloads]
     if deletion.policy(farewell.environment, farewell.blueprint) is DeletionPolicy.DELETE:
         steps += [_drop_database, _delete_data]
@@ -70,10 +74,11 @@ async def _tried(step: Callable[[Farewell], Awaitable[Outcome]], farewell: Farew
 
 async def _end_workloads(farewell: Farewell) -> Outcome:
     await _relist(farewell)
-    late = deletion.out_of_patience(farewell.environment, farewell.doors.clock())
-    await _delete(farewell, deletion.workloads(farewell.children, late=late))
-    await _delete(farewell, deletion.dawdling(farewell.children), grace_seconds=deletion.DRAIN_SECONDS)
-    running = deletion.pods(farewell.children)
+    children = dict(farewell.children)  # as they are now: what ends meanwhile the next pass will see
+    in_order = not farewell.lasts_longer_than(deletion.ORDER)
+    await _delete(farewell, deletion.workloads(children, in_order=in_order))
+    await _delete(farewell, deletion.dawdling(children), grace_seconds=deletion.DRAIN_SECONDS)
+    running = deletion.pods(children)
     if not running:
         return Done()
     names = ", ".join(pod.ref.name for pod in running[:5])
