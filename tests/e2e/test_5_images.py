@@ -41,6 +41,19 @@ print(json.dumps([[*new, *old[:2]] for new, old in conf.deprecated_options.items
 """
 """Prints (section, option, former section, former option) of all options that Airflow still reads by a former name."""
 
+SHUTDOWN = """
+from types import SimpleNamespace
+from airflow.executors.local_executor import LocalExecutor
+executor, messages = LocalExecutor(), []
+executor.activity_queue = SimpleNamespace(put=messages.append, close=lambda: None)
+executor.result_queue = SimpleNamespace(empty=lambda: True, close=lambda: None)
+ended = SimpleNamespace(is_alive=lambda: False, join=lambda: None, close=lambda: None)
+executor.workers = {1: ended, 2: ended}
+executor.end()
+print(len(messages))
+"""
+"""Prints how many messages a LocalExecutor sends to two workers, each of which took one that was for another."""
+
 
 class Pods:
     """Plain pods of a namespace that enforces the restricted standard."""
@@ -115,6 +128,12 @@ def test_former_names_of_reserved_options_are_reserved(pods: Pods) -> None:
     former = {(old, key) for section, name, old, key in options if name in RESERVED_CONFIG.get(section, ())}
     assert ("webserver", "web_server_port") in former
     assert {(old, key) for old, key in former if key not in RESERVED_CONFIG.get(old, ())} == set()
+
+
+def test_a_local_executor_ends_whoever_takes_its_messages(pods: Pods) -> None:
+    code, said = pods.run("shutdown", AIRFLOW, TMP, LOGS, args=["python", "-c", SHUTDOWN])
+    assert code == 0, said
+    assert said.splitlines()[-1] == "2"
 
 
 def test_postgres_makes_a_cluster_and_serves(pods: Pods) -> None:

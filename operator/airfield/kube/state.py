@@ -58,7 +58,7 @@ class ChildState:
         phase: of a Pod or PersistentVolumeClaim.
         claim: what a PersistentVolumeClaim asks for.
         terminated: how a Pod's container last ended, when that was a failure.
-        grace: seconds that a Pod which is being deleted has to end in.
+        grace: seconds that a Pod gets to end in.
     """
 
     ready: bool
@@ -154,7 +154,7 @@ def _pod(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
         message="" if ready else (message or f"phase {phase or 'unknown'}").strip(": "),
         phase=phase,
         terminated=terminated,
-        grace=obj["metadata"].get("deletionGracePeriodSeconds") or 0,
+        grace=(obj.get("spec") or {}).get("terminationGracePeriodSeconds") or 0,
     )
 
 

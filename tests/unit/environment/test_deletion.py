@@ -108,12 +108,16 @@ def test_order(running: tuple[str, ...], in_order: bool, goes: set[str]) -> None
 
 def test_who_takes_too_long() -> None:
     children = by_ref(
-        child("Pod", "an-hour", deleting=True, grace=3600),
-        child("Pod", "told-already", deleting=True, grace=deletion.DRAIN_SECONDS),
-        component("Pod", "database", deleting=True, grace=60),
-        child("Pod", "stays"),
+        component("Deployment", "scheduler"),
+        component("Pod", "scheduler", "an-hour", grace=3600),
+        component("Pod", "scheduler", "too-late", grace=3600, deleting=True),
+        component("Pod", "triggerer", "quick", grace=deletion.DRAIN_SECONDS),
+        component("Pod", "api-server", "not-yet", grace=60),
+        component("Pod", "database", grace=60),
     )
-    assert [found.ref.name for found in deletion.dawdling(children)] == ["an-hour"]
+    going = deletion.workloads(children)
+    assert [found.ref.name for found in deletion.hurried(children, going)] == ["an-hour"]
+    assert deletion.hurried(children, []) == [], "nobody deletes it"
 
 
 @pytest.mark.parametrize(("minutes", "late"), [(None, False), (0, False), (10, False), (10.1, True)])

@@ -76,8 +76,9 @@ async def _end_workloads(farewell: Farewell) -> Outcome:
     await _relist(farewell)
     children = dict(farewell.children)  # as they are now: what ends meanwhile the next pass will see
     in_order = not farewell.lasts_longer_than(deletion.ORDER)
-    await _delete(farewell, deletion.workloads(children, in_order=in_order))
-    await _delete(farewell, deletion.dawdling(children), grace_seconds=deletion.DRAIN_SECONDS)
+    going = deletion.workloads(children, in_order=in_order)
+    await _delete(farewell, deletion.hurried(children, going), grace_seconds=deletion.DRAIN_SECONDS)
+    await _delete(farewell, going)
     running = deletion.pods(children)
     if not running:
         return Done()
