@@ -2,8 +2,8 @@
 
 A LocalExecutor that shuts down sends one message for each worker that is alive, and any worker may take it. One that
 takes a message and ends before it is looked at gets none itself, so that another one waits for ever, and the scheduler
-for that: seen with Airflow 3.3.2 on a busy machine, with one idle worker of eight left. Its pod then stays for its whole
-grace period, an hour. A message too many harms nobody.
+for that: seen with Airflow 3.3.2 on a busy machine, with one idle worker of eight left. Its pod then stays for an hour,
+its whole grace period. A message too many harms nobody.
 """
 # ruff: noqa: INP001 - a script of an image
 

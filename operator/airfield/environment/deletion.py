@@ -1,6 +1,6 @@
 """What goes, and what stays, when an environment is deleted. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,8 +20,6 @@ ORDER: Final = timedelta(minutes=3)
 PATIENCE: Final = timedelta(minutes=10)
 """How long a deletion waits for pods that do not end and for a database server that does not answer."""
 
-DRAIN_SECONDS: Final = 120
-"""No pod of Airflow has longer to end: tasks that are not done by then have failed, as with a lost node."""
 RUNNING: Final = frozenset({"Deployment", "StatefulSet", "Job", "Pod"})
 
 
@@ -61,20 +59,6 @@ def workloads(children: Mapping[Ref, Child], *, in_order: bool = True) -> list[C
         child
         for _, child in sorted(children.items())
         if not child.deleting and (_task(child) or (_ours(child) and not _data(child))) and _turn(child) <= turn
-    ]
-
-
-def hurried(children: Mapping[Ref, Child], going: Sequence[Child]) -> list[Child]:
-    """Pods of what goes that could take longer than a deletion gives them: a scheduler has an hour for its tasks.
-
-    They are to be deleted before what runs them is: a kubelet (1.36) holds on to the time that the first deletion of a
-    pod gives it, whatever a later one says.
-    """
-    turns = {_turn(child) for child in going if child.ref.kind in RUNNING}
-    return [
-        pod
-        for pod in pods(children)
-        if not pod.deleting and pod.state.grace > DRAIN_SECONDS and not _database(pod) and _turn(pod) in turns
     ]
 
 

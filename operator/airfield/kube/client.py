@@ -181,17 +181,12 @@ class KubeClient(Transport):
             content_type=f"application/{form}+json",
         )
 
-    async def delete(
-        self, ref: Ref, *, uid: str | None = None, propagation: str = "Background", grace_seconds: int | None = None
-    ) -> bool:
+    async def delete(self, ref: Ref, *, uid: str | None = None, propagation: str = "Background") -> bool:
         """Delete an object; False if it is already gone.
 
         With a uid only that very object is deleted: another one that has taken its name also counts as gone.
-        `grace_seconds` is what a pod has to end in, instead of what its own specification says.
         """
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        if grace_seconds is not None:
-            options["gracePeriodSeconds"] = grace_seconds
         if uid:
             options["preconditions"] = {"uid": uid}
         try:

@@ -58,7 +58,6 @@ class ChildState:
         phase: of a Pod or PersistentVolumeClaim.
         claim: what a PersistentVolumeClaim asks for.
         terminated: how a Pod's container last ended, when that was a failure.
-        grace: seconds that a Pod gets to end in.
     """
 
     ready: bool
@@ -75,7 +74,6 @@ class ChildState:
     phase: str = ""
     claim: ClaimSpec | None = None
     terminated: str = ""
-    grace: int = 0
 
 
 def state_of(obj: Mapping[str, Any]) -> ChildState:
@@ -132,7 +130,7 @@ def _job(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     return ChildState(ready=False, message="running" + (f", {attempts} failed attempts so far" if attempts else ""))
 
 
-def _pod(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
+def _pod(_: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     phase = status.get("phase", "")
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     terminated = next(filter(None, map(_end, containers)), "")
@@ -154,7 +152,6 @@ def _pod(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
         message="" if ready else (message or f"phase {phase or 'unknown'}").strip(": "),
         phase=phase,
         terminated=terminated,
-        grace=(obj.get("spec") or {}).get("terminationGracePeriodSeconds") or 0,
     )
 
 

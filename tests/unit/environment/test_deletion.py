@@ -106,20 +106,6 @@ def test_order(running: tuple[str, ...], in_order: bool, goes: set[str]) -> None
     assert {found.ref.name for found in deletion.pods(children)} == {pod.ref.name for pod in pods}
 
 
-def test_who_takes_too_long() -> None:
-    children = by_ref(
-        component("Deployment", "scheduler"),
-        component("Pod", "scheduler", "an-hour", grace=3600),
-        component("Pod", "scheduler", "too-late", grace=3600, deleting=True),
-        component("Pod", "triggerer", "quick", grace=deletion.DRAIN_SECONDS),
-        component("Pod", "api-server", "not-yet", grace=60),
-        component("Pod", "database", grace=60),
-    )
-    going = deletion.workloads(children)
-    assert [found.ref.name for found in deletion.hurried(children, going)] == ["an-hour"]
-    assert deletion.hurried(children, []) == [], "nobody deletes it"
-
-
 @pytest.mark.parametrize(("minutes", "late"), [(None, False), (0, False), (10, False), (10.1, True)])
 def test_patience(minutes: float | None, late: bool) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)

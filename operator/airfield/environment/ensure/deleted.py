@@ -76,9 +76,7 @@ async def _end_workloads(farewell: Farewell) -> Outcome:
     await _relist(farewell)
     children = dict(farewell.children)  # as they are now: what ends meanwhile the next pass will see
     in_order = not farewell.lasts_longer_than(deletion.ORDER)
-    going = deletion.workloads(children, in_order=in_order)
-    await _delete(farewell, deletion.hurried(children, going), grace_seconds=deletion.DRAIN_SECONDS)
-    await _delete(farewell, going)
+    await _delete(farewell, deletion.workloads(children, in_order=in_order))
     running = deletion.pods(children)
     if not running:
         return Done()
@@ -107,9 +105,9 @@ async def _relist(farewell: Farewell) -> None:
             farewell.doors.inventory.gone(ref)
 
 
-async def _delete(farewell: Farewell, children: list[Child], *, grace_seconds: int | None = None) -> None:
+async def _delete(farewell: Farewell, children: list[Child]) -> None:
     async def one(child: Child) -> None:
-        if not await farewell.doors.kube.delete(child.ref, uid=child.uid, grace_seconds=grace_seconds):
+        if not await farewell.doors.kube.delete(child.ref, uid=child.uid):
             farewell.doors.inventory.gone(child.ref)
 
     await asyncio.gather(*map(one, children))
