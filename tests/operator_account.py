@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from airfield.helm.manifests import documents
 from clusters import kubectl
 from demo.platform import OPERATOR_CHART, SYSTEM
 from localcluster import Cluster, tool
-from yamls import documents
 
 RIGHTS = frozenset({"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:airfield"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from airfield.api import meta
+from airfield.api.conditions import ConditionType, is_true
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.inventory import Child, Inventory
@@ -147,9 +148,8 @@ class Watches:
         for name, blueprint in self.resources.classes.items():
             if key in _administrators(blueprint):
                 self.classes.add(name)
-                found |= {
-                    each for each in self.resources.of_class(name) if not _ready(self.resources.environments[each])
-                }
+                environments = self.resources.environments
+                found |= {e for e in self.resources.of_class(name) if not is_true(environments[e], ConditionType.READY)}
         return found
 
     def _look_again(self, keys: Collection[Key]) -> None:
@@ -290,12 +290,6 @@ def _administrators(blueprint: Object) -> set[Key]:
     """The Secrets of those who administrate a class's database servers."""
     secrets = [server.get("adminSecret", {}) for server in blueprint.get("spec", {}).get("databaseServers") or ()]
     return {(secret.get("namespace", ""), secret.get("name", "")) for secret in secrets}
-
-
-def _ready(environment: Object) -> bool:
-    """Whether an environment was well when it was last looked at."""
-    conditions = environment.get("status", {}).get("conditions") or ()
-    return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in conditions)
 
 
 def _class(environment: Object | None) -> set[str]:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
+from airfield.helm.manifests import documents
 from airfield.settings import Settings
 from chartdocs.table import UndocumentedValueError, filled, table
 from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM
 from localcluster import tool
 from operator_account import render
-from yamls import documents
 
 Json = dict[str, Any]
 

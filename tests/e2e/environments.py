@@ -39,8 +39,8 @@ class Environment:
         self.platform.apply([{**body, "spec": {**common, **spec}}])
 
     def delete(self) -> None:
-        """Delete it and wait until it is gone."""
-        self.kubectl("delete", "afenv", self.name, "--wait=false")
+        """Delete it, if it is there, and wait until it is gone."""
+        self.kubectl("delete", "afenv", self.name, "--ignore-not-found", "--wait=false")
         eventually(f"end of {self}", self._is_gone, said=self.last_words)
 
     def kubectl(self, *arguments: str) -> str:

@@ -49,7 +49,6 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             platform.apply(_lease_rights())
             platform.helm("install", "airfield", str(PREVIOUS), "--wait")
             _repaired(environment)
-            environment.until_ready()
             yield environment
             environment.delete()
         finally:

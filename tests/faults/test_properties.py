@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airfield.helm.manifests import documents
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
@@ -18,7 +19,6 @@ from faults.fault_site import FaultSite
 from faults.mutations import Mutation, leaves, mutated, values
 from faults.state import difference, state_of
 from operated_cluster import Team, eventually
-from yamls import documents
 
 Json = dict[str, Any]
 CRDS = Path(__file__).parents[2] / "crds"

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from airfield.helm.manifests import documents
 from localcluster import tool
 from metricsdocs.page import families, filled
-from yamls import documents
 
 Json = dict[str, Any]
 

@@ -28,5 +28,5 @@ def scene(server: DatabaseServer, record: Record, request: pytest.FixtureRequest
     name = re.sub("[^a-z]+", "-", request.node.name.removeprefix("test_"))[:24].strip("-")
     scene = Scene(server, record, name)
     yield scene
-    scene.remove()
+    scene.environment.delete()
     assert scene.environment.names() == set(), f"left in {NAMESPACE}"

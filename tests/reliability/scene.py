@@ -9,7 +9,7 @@ from typing import Any, Self
 from demo.platform import SYSTEM, Platform, PlatformError
 from e2e.databases import DatabaseServer
 from e2e.environments import COMPONENT, Environment
-from e2e.waiting import PATIENCE, Stopwatch, eventually
+from e2e.waiting import Stopwatch, eventually
 from reliability.record import Finding, Record
 
 NAMESPACE = "disturbed"
@@ -97,10 +97,6 @@ class Scene:
         self.environment.succeeds("hello")
         words = [word for word in witness.words if word != "Serving"]
         self.record.findings.append(Finding(fault, moment, " → ".join(words), mended, seconds))
-
-    def remove(self) -> None:
-        """Delete the environment, if there is one, and wait until it is gone."""
-        self.environment.kubectl("delete", "afenv", self.name, "--ignore-not-found", f"--timeout={PATIENCE:.0f}s")
 
     def started_anew(self, pod: dict[str, Any]) -> bool:
         """Whether every container of a pod was started again since, and runs."""

@@ -194,7 +194,7 @@ def test_volume_full(scene: Scene, tmp_path: Path) -> None:
             _fill(scene.environment)
             watch.lap("full, and noticed")
             subprocess.run(["mount", "-o", f"remount,size={LARGE}", str(folder)], check=True)
-        scene.remove()
+        scene.environment.delete()
 
 
 def _fill(environment: Environment) -> None:

@@ -1,8 +1,8 @@
 """Conditions: how a status tells a person and a machine what is true (Kubernetes API conventions, kstatus)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -46,6 +46,16 @@ class Condition(Model):
 
 
 Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), list_map("type")]
+
+
+def conditions_of(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The conditions of a resource as it is in the cluster, by type; {} when nobody has looked at it yet."""
+    return {condition["type"]: condition for condition in (body.get("status") or {}).get("conditions") or ()}
+
+
+def is_true(body: Mapping[str, Any], kind: ConditionType) -> bool:
+    """Whether a resource as it is in the cluster has that condition, and it is True."""
+    return conditions_of(body).get(kind, {}).get("status") == "True"
 
 
 def with_stalled(ready: Condition) -> tuple[Condition, ...]:

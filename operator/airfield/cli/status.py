@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from airfield.api.conditions import ConditionType
+from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.cli import cluster
 from airfield.cli.output import Cell, Failure, Table, age, as_list, printable, tinted, to_json
 from airfield.environment.status import PHASES
@@ -74,7 +74,7 @@ async def status(selection: Selection, *, output: str, watch: bool, wait: float 
 
 def row(body: Object, now: datetime) -> list[Cell]:
     """One environment in the table."""
-    ready = _conditions(body).get(ConditionType.READY, {})
+    ready = conditions_of(body).get(ConditionType.READY, {})
     known = _status(body)
     return [
         body["metadata"].get("namespace", ""),
@@ -92,7 +92,7 @@ def page(body: Object, now: datetime, context: str | None = None) -> Iterator[st
     """All that is known of one environment."""
     metadata, spec, known = body["metadata"], body.get("spec", {}), _status(body)
     database = known.get("database") or {}
-    ready = _conditions(body).get(ConditionType.READY, {})
+    ready = conditions_of(body).get(ConditionType.READY, {})
     admin = known.get("adminSecret")
     facts = {
         "Name": metadata["name"],
@@ -117,7 +117,7 @@ def page(body: Object, now: datetime, context: str | None = None) -> Iterator[st
             yield f"{name + ':':<12}{tinted(text, _colour(body)) if name == 'Ready' else text}"
     if admin:
         yield f"{'':<12}{printable(_read_secret(metadata['namespace'], admin, context))}"
-    conditions = _conditions(body)
+    conditions = conditions_of(body)
     if not conditions:
         return
     yield ""
@@ -206,14 +206,14 @@ async def _looks(fetch: Fetch, every: float, *, patient: bool = True) -> AsyncIt
 
 
 def _progress(body: Object) -> str:
-    conditions = _conditions(body)
+    conditions = conditions_of(body)
     done = sum(conditions.get(kind, {}).get("status") == "True" for kind in PHASES)
     return "Ready" if _is_ready(body) else f"{done} of {len(PHASES)} phases done, {_reason(body)}"
 
 
 def _reason(body: Object) -> str:
     """Why an environment is as it is: reason and message of Ready, or what keeps them from meaning anything."""
-    ready = _conditions(body).get(ConditionType.READY)
+    ready = conditions_of(body).get(ConditionType.READY)
     if ready is None:
         return "the operator has not looked at it yet; does it run?"
     text = ": ".join(filter(None, (ready.get("reason"), ready.get("message"))))
@@ -227,17 +227,13 @@ def _behind(body: Object) -> str:
 
 
 def _is_ready(body: Object) -> bool:
-    return _conditions(body).get(ConditionType.READY, {}).get("status") == "True" and not _behind(body)
+    return is_true(body, ConditionType.READY) and not _behind(body)
 
 
 def _colour(body: Object) -> str:
     if _is_ready(body):
         return "green"
-    return "red" if ConditionType.STALLED in _conditions(body) else "yellow"
-
-
-def _conditions(body: Object) -> dict[str, Mapping[str, Any]]:
-    return {condition["type"]: condition for condition in _status(body).get("conditions") or ()}
+    return "red" if ConditionType.STALLED in conditions_of(body) else "yellow"
 
 
 def _status(body: Object) -> Mapping[str, Any]:

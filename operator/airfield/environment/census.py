@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from airfield.api.conditions import ConditionType
+from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.runtime.metrics import EnvironmentState
 
 
@@ -11,8 +11,7 @@ def census(environments: Iterable[Mapping[str, Any]]) -> Iterator[EnvironmentSta
     """The state of each environment. Nothing is assumed of a resource but that it has a name."""
     for body in environments:
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-        conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
-        ready = conditions.get(ConditionType.READY, {})
+        ready = conditions_of(body).get(ConditionType.READY, {})
         yield EnvironmentState(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -22,6 +21,6 @@ def census(environments: Iterable[Mapping[str, Any]]) -> Iterator[EnvironmentSta
             stage=spec.get("stage", ""),
             ready=ready.get("status", "Unknown"),
             reason=ready.get("reason", ""),
-            stalled=conditions.get(ConditionType.STALLED, {}).get("status") == "True",
-            paused=conditions.get(ConditionType.PAUSED, {}).get("status") == "True",
+            stalled=is_true(body, ConditionType.STALLED),
+            paused=is_true(body, ConditionType.PAUSED),
         )

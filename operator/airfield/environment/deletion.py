@@ -94,10 +94,9 @@ def _database(child: Child) -> bool:
     return "database" in {child.labels.get(meta.LABEL_COMPONENT), child.labels.get(meta.LABEL_PHASE)}
 
 
-def lasts_longer_than(time: timedelta, environment: AirflowEnvironment, now: datetime) -> bool:
-    """Whether the deletion has been going on for longer than that."""
-    since = environment.metadata.deletion_timestamp
-    return since is not None and now - since > time
+def lasted(environment: AirflowEnvironment, now: datetime) -> timedelta:
+    """How long the deletion has been going on; 0 when there is none."""
+    return now - (environment.metadata.deletion_timestamp or now)
 
 
 def _ours(child: Child) -> bool:

@@ -21,9 +21,7 @@ class SecretVersions:
         self.filled = False
 
     def observe(self, obj: Mapping[str, Any]) -> frozenset[Key]:
-        """Take in a Secret; the environments that read it, if it has changed."""
-        if not self.is_news(obj):
-            return frozenset()
+        """Take in a Secret; the environments that read it."""
         key = _key(obj)
         self._versions[key] = obj["metadata"].get("resourceVersion", "")
         return self.readers(key)

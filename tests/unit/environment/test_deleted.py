@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from airfield.api import meta
 from airfield.environment.ensure.deleted import Farewell, ensure_deleted
 from airfield.environment.outcome import Done, Wait
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
-from airfield.kube.kinds import Kind
-from builders import environment
+from airfield.kube.kinds import POD, Kind, Ref
+from builders import OURS, environment
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -26,8 +27,39 @@ class Refusing:
         raise ApiError(self._status, "Forbidden", f"list {kind.plural} in {namespace}: no ({selector})")
 
 
+class Draining:
+    """An API server with a pod of the scheduler that still runs, and that ends as soon as something is deleted."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.inventory = inventory
+        self.deleted: list[str] = []
+
+    async def list(self, kind: Kind, namespace: str, selector: str) -> list[Any]:
+        del namespace, selector
+        return [SCHEDULER_POD] if kind == POD else []
+
+    async def delete(self, ref: Ref, *, uid: str) -> bool:
+        del uid
+        self.deleted.append(ref.name)
+        self.inventory.forget(SCHEDULER_POD)
+        return True
+
+
+def part(kind: str, component: str, api_version: str = "apps/v1") -> dict[str, Any]:
+    labels = {**OURS, meta.LABEL_ENVIRONMENT: "demo", meta.LABEL_COMPONENT: component}
+    metadata = {"namespace": "team-a", "name": f"{component}-{kind.lower()}", "labels": labels, "resourceVersion": "1"}
+    return {"apiVersion": api_version, "kind": kind, "metadata": {**metadata, "uid": f"{component}-{kind}"}}
+
+
+SCHEDULER_POD = part("Pod", "scheduler", "v1")
+
+
 def farewell(status: int, minutes: float) -> Farewell:
-    doors: Any = SimpleNamespace(kube=Refusing(status), inventory=Inventory(), clock=lambda: NOW)
+    return _farewell(Refusing(status), Inventory(), minutes)
+
+
+def _farewell(kube: Any, inventory: Inventory, minutes: float) -> Farewell:
+    doors: Any = SimpleNamespace(kube=kube, inventory=inventory, clock=lambda: NOW)
     found = environment()
     metadata = found.metadata.model_copy(update={"deletion_timestamp": NOW - timedelta(minutes=minutes)})
     return Farewell(doors, found.model_copy(update={"metadata": metadata}), None)
@@ -46,3 +78,18 @@ async def test_in_the_end_it_is_left_behind() -> None:
 async def test_what_passes_by_itself_is_tried_again() -> None:
     with pytest.raises(ApiError):
         await ensure_deleted(farewell(503, 11))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "goes"), [(1, {"scheduler-deployment"}), (4, {"scheduler-deployment", "api-server-deployment"})]
+)
+async def test_workloads_go_in_order_unless_that_takes_long(minutes: float, goes: set[str]) -> None:
+    """And what is to go later is not forgotten when the last pod that it waits for ends within a pass."""
+    inventory = Inventory()
+    for obj in (part("Deployment", "scheduler"), part("Deployment", "api-server"), SCHEDULER_POD):
+        inventory.observe(obj)
+    kube = Draining(inventory)
+    outcome = await ensure_deleted(_farewell(kube, inventory, minutes))
+    assert set(kube.deleted) == goes
+    assert isinstance(outcome, Wait)
+    assert "scheduler-pod" in outcome.message

@@ -41,13 +41,14 @@ class Farewell:
     def children(self) -> Mapping[Ref, Child]:
         return self.doors.inventory.children(self.key)
 
-    def lasts_longer_than(self, time: timedelta) -> bool:
-        return deletion.lasts_longer_than(time, self.environment, self.doors.clock())
+    @property
+    def lasted(self) -> timedelta:
+        return deletion.lasted(self.environment, self.doors.clock())
 
 
 async def ensure_deleted(farewell: Farewell) -> Outcome:
     """Done when nothing is left that the policy wants gone; in the end even if something is left."""
-    late = farewell.lasts_longer_than(deletion.PATIENCE)
+    late = farewell.lasted > deletion.PATIENCE
     steps = [_end_workloads]
     if deletion.policy(farewell.environment, farewell.blueprint) is DeletionPolicy.DELETE:
         steps += [_drop_database, _delete_data]
@@ -75,8 +76,7 @@ async def _tried(step: Callable[[Farewell], Awaitable[Outcome]], farewell: Farew
 async def _end_workloads(farewell: Farewell) -> Outcome:
     await _relist(farewell)
     children = dict(farewell.children)  # as they are now: what ends meanwhile the next pass will see
-    in_order = not farewell.lasts_longer_than(deletion.ORDER)
-    await _delete(farewell, deletion.workloads(children, in_order=in_order))
+    await _delete(farewell, deletion.workloads(children, in_order=farewell.lasted <= deletion.ORDER))
     running = deletion.pods(children)
     if not running:
         return Done()
