@@ -83,8 +83,7 @@ class Watches:
         else:
             self.resources.tenants[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
-            for key in self.resources.in_namespaces(namespaces):
-                self.environments.add(key)
+            self._routine(self.resources.in_namespaces(namespaces))
             rivals = {
                 tenant["metadata"]["name"] for namespace in namespaces for tenant in self.resources.claims(namespace)
             }
@@ -102,8 +101,7 @@ class Watches:
         else:
             self.resources.classes[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
-            for key in self.resources.of_class(name):
-                self.environments.add(key)
+            self._routine(self.resources.of_class(name))
             self.classes.add(name)
 
     def seen(self, obj: Object) -> None:
@@ -136,6 +134,8 @@ class Watches:
         if _wanted(before) == _wanted(after):
             for key in keys:
                 self.environments.add_after(key, MOMENT)
+        elif before is None:  # it is not lost, and most of all it is the first list
+            self._routine(keys)
         else:
             self._look_again(keys)
 
@@ -155,6 +155,11 @@ class Watches:
     def _look_again(self, keys: Collection[Key]) -> None:
         for key in keys:
             self.environments.add(key)
+
+    def _routine(self, keys: Collection[Key]) -> None:
+        """Have many looked at, after those to which something has happened."""
+        for key in keys:
+            self.environments.add(key, routine=True)
 
     def reflectors(
         self, kube: KubeClient, namespaces: Sequence[str], resync_seconds: float, on_event: Callable[[str], None]
@@ -204,9 +209,9 @@ class Watches:
         relisted(resources.environments, before[0], now[0])
         relisted(resources.tenants, before[1], now[1])
         relisted(resources.classes, before[2], now[2])
-        self._look_again(_changed(before[0], now[0]))
+        self._routine(_changed(before[0], now[0]))
         if _changed(before[1], now[1]) or _changed(before[2], now[2]):
-            self._look_again(resources.environments.keys())
+            self._routine(resources.environments.keys())
         for name in resources.tenants:
             self.tenants.add(name)
         for name in resources.classes:

@@ -23,10 +23,11 @@ class Recorder:
     """The part of a queue that watches see."""
 
     added: list[Any] = field(default_factory=list)
+    routine: list[Any] = field(default_factory=list)
     later: list[Any] = field(default_factory=list)
 
-    def add(self, key: Any) -> None:
-        self.added.append(key)
+    def add(self, key: Any, *, routine: bool = False) -> None:
+        (self.routine if routine else self.added).append(key)
 
     def add_after(self, key: Any, seconds: float) -> None:
         assert seconds > 0
@@ -82,6 +83,7 @@ def watching(*objects: Object) -> Watches:
         see(watches, obj)
     for queue in (watches.environments, watches.tenants, watches.classes):
         queue.added.clear()
+        queue.routine.clear()
         queue.later.clear()
     return watches  # type: ignore[no-any-return]
 
@@ -105,7 +107,9 @@ def queued(watches: Watches) -> dict[str, set[Any]]:
         "classes": watches.classes,
     }
     found = {name: set(queue.added) for name, queue in queues.items() if queue.added}
-    return found | ({"a moment later": set(watches.environments.later)} if watches.environments.later else {})  # type: ignore[attr-defined]
+    environments = queues["environments"]
+    more = {"in turn": set(environments.routine), "a moment later": set(environments.later)}
+    return found | {how: keys for how, keys in more.items() if keys}
 
 
 WORLD = (
@@ -147,21 +151,21 @@ NEW = ("team-a", "new")
         (environment(NEW), True, {"environments": {NEW}, "tenants": {"a"}, "classes": {"standard"}}),
         # Tenants: the environments in all namespaces that they have or had, and whoever else claims one of them.
         (tenant("a", "team-a", version=11), False, {}),
-        (tenant("a", "team-a", version=11, generation=2), False, {"environments": {DEMO, OTHER}, "tenants": {"a"}}),
-        (tenant("a", version=11, generation=2), False, {"environments": {DEMO, OTHER}, "tenants": {"a"}}),
+        (tenant("a", "team-a", version=11, generation=2), False, {"in turn": {DEMO, OTHER}, "tenants": {"a"}}),
+        (tenant("a", version=11, generation=2), False, {"in turn": {DEMO, OTHER}, "tenants": {"a"}}),
         (
             tenant("a", "team-b", version=11, generation=2),
             False,
-            {"environments": {DEMO, OTHER, FAR}, "tenants": {"a", "b"}},
+            {"in turn": {DEMO, OTHER, FAR}, "tenants": {"a", "b"}},
         ),
-        (tenant("a", "team-a", version=11), True, {"environments": {DEMO, OTHER}, "tenants": {"a"}}),
-        (tenant("c", "team-b"), False, {"environments": {FAR}, "tenants": {"b", "c"}}),
-        (tenant("c", "team-b"), True, {"environments": {FAR}, "tenants": {"b", "c"}}),
+        (tenant("a", "team-a", version=11), True, {"in turn": {DEMO, OTHER}, "tenants": {"a"}}),
+        (tenant("c", "team-b"), False, {"in turn": {FAR}, "tenants": {"b", "c"}}),
+        (tenant("c", "team-b"), True, {"in turn": {FAR}, "tenants": {"b", "c"}}),
         (tenant("c", "empty"), False, {"tenants": {"c"}}),
         # Classes: their environments.
         (blueprint(version=11), False, {}),
-        (blueprint(version=11, generation=2), False, {"environments": {DEMO, FAR}, "classes": {"standard"}}),
-        (blueprint("large", version=11), True, {"environments": {OTHER}, "classes": {"large"}}),
+        (blueprint(version=11, generation=2), False, {"in turn": {DEMO, FAR}, "classes": {"standard"}}),
+        (blueprint("large", version=11), True, {"in turn": {OTHER}, "classes": {"large"}}),
         (blueprint("new"), False, {"classes": {"new"}}),
         # The end of one whose name another has taken since is no news.
         (environment(version=9, uid="before"), True, {}),
@@ -179,8 +183,8 @@ NEW = ("team-a", "new")
         (deployment(version=9, available=0), False, {}),
         (deployment(version=11), True, {"environments": {DEMO}}),
         (deployment(version=9), True, {}),
-        (deployment(name="new"), False, {"environments": {DEMO}}),
-        (deployment(name="new", of="unknown"), False, {"environments": {("team-a", "unknown")}}),
+        (deployment(name="new"), False, {"in turn": {DEMO}}),
+        (deployment(name="new", of="unknown"), False, {"in turn": {("team-a", "unknown")}}),
         (deployment(name="new", of=None), False, {}),
         (deployment(name="new", of=None), True, {}),
         (deployment(version=11, of="other"), False, {"environments": {DEMO, OTHER}}),
@@ -297,7 +301,7 @@ async def test_a_relist_finds_what_watches_lost() -> None:
     assert set(watches.resources.environments) == {DEMO}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert set(watches.resources.tenants) == {"a"}
-    assert queued(watches) == {"environments": {DEMO, gone}, "tenants": {"a"}, "classes": {"standard"}}
+    assert queued(watches) == {"in turn": {DEMO, gone}, "tenants": {"a"}, "classes": {"standard"}}
 
 
 async def test_what_happens_during_a_relist_is_not_undone() -> None:

@@ -11,8 +11,8 @@ from localcluster.workspace import LocalClusterError
 
 READY_WITHIN = 90  # seconds; a start takes 3 to 5 on an idle machine
 
-ROOMY = {"GOGC": "400"}
-"""For programs that make much garbage: more memory, and less time spent on collecting it."""
+ROOMY = {"GOGC": "400", "GOMEMLIMIT": "6GiB"}
+"""For programs that make much garbage: more memory, and less time spent on collecting it; within limits."""
 
 KUBECONFIGS = {
     "controller-manager": "system:kube-controller-manager",

@@ -88,10 +88,11 @@ class Controller:
                 run = Run(self._doors, environment, effective, environment.status or AirflowEnvironmentStatus())
         if run is not None:
             await self._go_through(run, outcomes)
-            self._memory.remember(run, wished, outcomes)
         await self._report(environment, body, outcomes, run)
         # What has not come right for long is looked at more rarely.
         patience = min(15.0, run.unready_for().total_seconds() / 20) if run is not None else 0.0
+        if run is not None:
+            self._memory.remember(run, wished, outcomes)
         return max(patience, next_look(outcomes, when_ready=self._when_ready()))
 
     async def _go_through(self, run: Run, outcomes: dict[ConditionType, Outcome]) -> None:

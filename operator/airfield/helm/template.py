@@ -45,7 +45,7 @@ class Helm:
         Args:
             binary: Helm 4.
             timeout: seconds that one run of it may take.
-            concurrency: runs at a time; by default the number of cores.
+            concurrency: charts rendered and read at a time; by default the number of cores.
             on_render: told the outcome of every call of `template`: ok, error or cached.
         """
         self._binary = binary
@@ -95,8 +95,9 @@ class Helm:
                 "--kube-version",
                 kube_version,
             ]
-            output = await self._run([*arguments, "--skip-tests", "--values", "-"], text.encode())
-            objects = await asyncio.to_thread(parse, output)
+            async with self._slots:
+                output = await self._run([*arguments, "--skip-tests", "--values", "-"], text.encode())
+                objects = await asyncio.to_thread(parse, output)
         except HelmError:
             self._on_render("error")
             raise
@@ -115,13 +116,12 @@ class Helm:
 
     async def _run(self, arguments: list[str], stdin: bytes) -> bytes:
         """Helm's stdout. Values go through stdin: they never touch a disk."""
-        async with self._slots:
-            home = await asyncio.to_thread(tempfile.mkdtemp, prefix="airfield-helm-")
-            try:
-                return await self._run_in(home, arguments, stdin)
-            finally:
-                # Not in a thread: the task may be being cancelled, and there is hardly anything to remove.
-                shutil.rmtree(home, ignore_errors=True)
+        home = await asyncio.to_thread(tempfile.mkdtemp, prefix="airfield-helm-")
+        try:
+            return await self._run_in(home, arguments, stdin)
+        finally:
+            # Not in a thread: the task may be being cancelled, and there is hardly anything to remove.
+            shutil.rmtree(home, ignore_errors=True)
 
     async def _run_in(self, home: str, arguments: list[str], stdin: bytes) -> bytes:
         # Nothing of our environment: no plugins, no repositories, no kubeconfig, no proxies.

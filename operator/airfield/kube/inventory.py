@@ -7,6 +7,7 @@ server-side apply that changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
@@ -63,24 +64,30 @@ def _older(a: int | None, b: int | None) -> bool:
     return a is not None and b is not None and a < b
 
 
-def child_of(obj: Mapping[str, Any]) -> Child:
-    """Boil a live object down."""
+def child_of(obj: Mapping[str, Any], ref: Ref) -> Child:
+    """Boil a live object down; `ref` is its name."""
     metadata = obj["metadata"]
     return Child(
-        ref=Ref.of(obj),
+        ref=ref,
         uid=metadata.get("uid", ""),
-        owned=owned_digest(obj),
-        labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
+        owned=intern(owned_digest(obj)),  # the same for the same object of other environments
+        labels=_shared(tuple((metadata.get("labels") or {}).items())),
         state=state_of(obj),
         deleting="deletionTimestamp" in metadata,
     )
+
+
+@lru_cache(maxsize=1024)
+def _shared(labels: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Labels, kept once for the objects of an environment that have the same; they are seen one after the other."""
+    return {intern(key): intern(value) for key, value in labels}
 
 
 def key_of(obj: Mapping[str, Any]) -> Key | None:
     """The environment that an object says it belongs to."""
     metadata = obj["metadata"]
     name = (metadata.get("labels") or {}).get(meta.LABEL_ENVIRONMENT)
-    return (metadata.get("namespace", ""), name) if name else None
+    return (intern(metadata.get("namespace", "")), intern(name)) if name else None
 
 
 def _fingerprint(records: Mapping[Ref, object]) -> str:
@@ -113,8 +120,8 @@ class Inventory:
         if home is not None and home != key:
             self._remove(home, ref)
         if key is not None:
-            child = child_of(obj)
             known = self._seen.setdefault(key, {}).get(ref)
+            child = child_of(obj, known.child.ref if known else ref)
             self._seen[key][ref] = _Seen(child, version)
             self._home[ref] = key
             if known is None or known.child.shape != child.shape:
@@ -178,7 +185,11 @@ class Inventory:
         """Remember an apply: the object that the API server answered with, and `digest` of the manifest sent."""
         if self.observe(live_obj) != key:
             return
-        self._applied.setdefault(key, {})[Ref.of(live_obj)] = (desired_hash, owned_digest(live_obj))
+        seen = self._seen.get(key, {}).get(Ref.of(live_obj))
+        if seen is None:  # gone again
+            return
+        owned = seen.child.owned if seen.version == _version(live_obj) else owned_digest(live_obj)
+        self._applied.setdefault(key, {})[seen.child.ref] = (desired_hash, owned)
 
     def needs_apply(self, key: Key, manifest: Mapping[str, Any]) -> bool:
         """Whether the object is missing, wanted differently, touched by someone else, or of unknown history."""

@@ -76,10 +76,14 @@ class ChildState:
     terminated: str = ""
 
 
+THERE = ChildState(ready=True)
+"""The state of most objects, kept once."""
+
+
 def state_of(obj: Mapping[str, Any]) -> ChildState:
     """The state of a live object. Kinds without a notion of it are ready as soon as they exist."""
     reader = _READERS.get(obj["kind"])
-    return reader(obj, obj.get("status") or {}) if reader else ChildState(ready=True)
+    return reader(obj, obj.get("status") or {}) if reader else THERE
 
 
 def _workload(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:

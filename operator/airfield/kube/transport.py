@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airfield.kube.credentials import Credentials
 
-MAX_CONNECTIONS = 32
+MAX_CONNECTIONS = 16
 RETRIES = 3
 MAX_PATIENCE = 10.0
 """Longest Retry-After in seconds that is waited out here; beyond it the caller's own back-off does better."""

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import random
 import time
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from airfield.runtime.logs import bind
@@ -20,14 +22,29 @@ log = logging.getLogger(__name__)
 BACKOFF_FIRST = 0.5
 BACKOFF_MAX = 300.0
 """Seconds until a failed key is tried again: doubling from the first to the most, with up to 25 % of jitter on top."""
+ROUTINE_SHARE = 4
+"""While both kinds wait, every n-th key is a routine one: whoever hurries all the time does not stop the others."""
+
+
+NEWS = 60.0
+"""Seconds for which something is news to a queue that begins to run: until then, another one saw to it."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    """A key's wish to be handled: since when, when it was last uttered, and whether it may give way."""
+
+    since: float
+    latest: float
+    routine: bool
 
 
 class WorkQueue(Generic[K]):
-    """Keys that want a run of the handler, first come, first served.
+    """Keys that want a run of the handler, first come, first served; but what is routine lets the others pass.
 
-    A key waits at most once and is never handled twice at the same time; adding it while it is being handled makes it
-    run again afterwards. So a handler that looks at the world as it is misses nothing. All methods belong to the event
-    loop's thread.
+    So a person's change does not wait for a thousand environments whose turn it only is. A key waits at most once and
+    is never handled twice at the same time; adding it while it is being handled makes it run again afterwards. So a
+    handler that looks at the world as it is misses nothing. All methods belong to the event loop's thread.
     """
 
     def __init__(
@@ -39,8 +56,11 @@ class WorkQueue(Generic[K]):
         """`clock` gives the time in seconds from which ages are reckoned, `jitter` a number from 0 to 1."""
         self._clock = clock
         self._jitter = jitter
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._waiting: dict[K, float] = {}  # since when: keys in _ready, and running ones that run again
+        self._urgent: OrderedDict[K, None] = OrderedDict()
+        self._routine: OrderedDict[K, None] = OrderedDict()
+        self._ready = asyncio.Semaphore(0)  # how many keys are in these two
+        self._taken = 0
+        self._waiting: dict[K, _Wish] = {}  # of the keys in these two, and of running ones that run again
         self._running: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -48,17 +68,25 @@ class WorkQueue(Generic[K]):
         self._stopping = False
         self._finished = clock()  # when a handler last came to an end
 
-    def add(self, key: K) -> None:
-        """Have a key handled as soon as a worker is free; at once even if it backs off from a failure."""
-        if key not in self._waiting:
-            self._waiting[key] = self._clock()
+    def add(self, key: K, *, routine: bool = False) -> None:
+        """Have a key handled as soon as a worker is free; at once even if it backs off from a failure.
+
+        `routine`: nothing has happened to it; it lets those pass to which something has.
+        """
+        now, wish = self._clock(), self._waiting.get(key)
+        if wish is None:
+            self._waiting[key] = _Wish(now, now, routine)
             if key not in self._running:
-                self._ready.put_nowait(key)
+                self._line_up(key)
+        elif not routine:
+            wish.latest = now
+            if wish.routine:
+                self._move(key, wish, routine=False)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have a key handled after some seconds. Of several such wishes for a key the earliest is kept."""
+        """Have a key handled after some seconds, as routine. Of several such wishes for a key the earliest is kept."""
         if seconds <= 0:
-            self.add(key)
+            self.add(key, routine=True)
             return
         if self._stopping:
             return
@@ -87,7 +115,10 @@ class WorkQueue(Generic[K]):
         if self._workers:
             raise RuntimeError("a WorkQueue runs once")
         self._finished = self._clock()
-        self._waiting = dict.fromkeys(self._waiting, self._finished)  # until now nobody had promised to handle them
+        for key, wish in self._waiting.items():
+            wish.since = self._finished  # until now nobody had promised to handle them
+            if not wish.routine and wish.latest < self._finished - NEWS:
+                self._move(key, wish, routine=True)
         for number in range(workers):
             self._workers[asyncio.create_task(self._work(handler, about), name=f"worker-{number}")] = False
         try:
@@ -119,7 +150,7 @@ class WorkQueue(Generic[K]):
     def oldest_age(self) -> float:
         """Seconds that the key that waits longest has waited; 0 when none does, or the queue does not run."""
         now = self._clock()
-        return now - min(self._waiting.values(), default=now) if self._workers else 0.0
+        return now - self._oldest(now) if self._workers else 0.0
 
     @property
     def stalled_for(self) -> float:
@@ -129,11 +160,34 @@ class WorkQueue(Generic[K]):
         """
         if not self._waiting or not self._workers:
             return 0.0
-        return self._clock() - max(self._finished, min(self._waiting.values()))
+        return self._clock() - max(self._finished, self._oldest(self._finished))
+
+    def _oldest(self, default: float) -> float:
+        return min((wish.since for wish in self._waiting.values()), default=default)
 
     def _fire(self, key: K) -> None:
         del self._timers[key]
-        self.add(key)
+        self.add(key, routine=True)
+
+    def _line_up(self, key: K) -> None:
+        (self._routine if self._waiting[key].routine else self._urgent)[key] = None
+        self._ready.release()
+
+    def _move(self, key: K, wish: _Wish, *, routine: bool) -> None:
+        """From one kind to the other."""
+        wish.routine = routine
+        if key not in self._running:
+            source, target = (self._urgent, self._routine) if routine else (self._routine, self._urgent)
+            del source[key]
+            target[key] = None
+
+    def _next(self) -> K:
+        """The key whose turn it is. There must be one."""
+        self._taken += 1
+        hurry = self._urgent and (self._taken % ROUTINE_SHARE or not self._routine)
+        key, _ = (self._urgent if hurry else self._routine).popitem(last=False)
+        del self._waiting[key]
+        return key
 
     async def _work(
         self, handler: Callable[[K], Awaitable[float | None]], about: Callable[[K], Mapping[str, str]]
@@ -141,8 +195,8 @@ class WorkQueue(Generic[K]):
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - for the type checker
         while not self._stopping:
-            key = await self._ready.get()
-            del self._waiting[key]
+            await self._ready.acquire()
+            key = self._next()
             self._running.add(key)
             self._workers[me] = True
             try:
@@ -153,7 +207,7 @@ class WorkQueue(Generic[K]):
                 self._finished = self._clock()
                 self._running.remove(key)
                 if key in self._waiting:
-                    self._ready.put_nowait(key)
+                    self._line_up(key)
 
     async def _handle(self, key: K, handler: Callable[[K], Awaitable[float | None]], me: asyncio.Task[None]) -> None:
         try:

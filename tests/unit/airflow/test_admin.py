@@ -31,7 +31,7 @@ def test_hashes_of_werkzeug() -> None:
     assert not verify("wrong", PBKDF2)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.text(st.characters(codec="utf-8")))
 def test_our_hashes(password: str) -> None:
     for random, cost in ((False, "scrypt:32768:8:1$"), (True, "scrypt:1024:8:1$")):

@@ -59,6 +59,6 @@ def test_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), lambda x: st.dictionaries(st.text(), x)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_yaml_is_read_as_it_was_meant(value: object) -> None:
     assert documents(to_yaml([{"value": value}])) == [{"value": value}]

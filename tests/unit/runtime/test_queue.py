@@ -120,6 +120,70 @@ def test_adds_of_a_waiting_key_are_one_run_and_keys_run_in_order_of_arrival() ->
     virtually(scenario)
 
 
+@pytest.mark.parametrize(
+    ("adds", "expected"),
+    [
+        # Capitals have news, the others only their turn; case aside, a letter is one key.
+        ("abXY", "xyab"),
+        ("abcC", "cab"),  # news of one that waits already
+        ("Cabc", "cab"),  # and nobody is put back
+        ("abcPQRSTUVW", "pqarstbuvwc"),  # whatever the news, one of four is one whose turn it is
+    ],
+)
+def test_news_before_those_whose_turn_it_is(adds: str, expected: str) -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 1.0)
+        run = asyncio.create_task(queue.run(handler, 1))
+        queue.add("busy")
+        await at(0.5)
+        for letter in adds:
+            queue.add(letter.lower(), routine=letter.islower())
+        await at(60)
+        assert [key for key, _, _ in handler.runs][1:] == list(expected)
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+def test_news_during_a_run_is_not_routine() -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 1.0)
+        run = asyncio.create_task(queue.run(handler, 1))
+        queue.add("a")
+        await at(0.5)
+        queue.add("a", routine=True)
+        queue.add("b", routine=True)
+        queue.add("a")
+        await at(10)
+        assert [key for key, _, _ in handler.runs] == ["a", "a", "b"]
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
+def test_what_was_news_long_before_a_queue_runs_is_none_any_more() -> None:
+    """So it is with a replica that has followed for days, and leads now."""
+
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 1.0)
+        queue.add("a", routine=True)
+        queue.add("b")
+        queue.add("c")
+        await at(1000)
+        queue.add("c")
+        queue.add("d")
+        await at(1010)
+        run = asyncio.create_task(queue.run(handler, 1))
+        await at(1020)
+        assert [key for key, _, _ in handler.runs] == ["c", "d", "a", "b"]
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
 def test_an_add_during_a_run_leads_to_one_more_run_after_the_others() -> None:
     async def scenario() -> None:
         queue, handler = new_queue(), Recorder(lambda _: 1.0)

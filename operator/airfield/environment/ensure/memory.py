@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from airfield.api.conditions import ConditionType
-from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus
+from airfield.api.environment import AirflowEnvironment
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.outcome import Done, Outcome
 from airfield.environment.status import is_calm
@@ -56,24 +56,23 @@ class Memory:
         last = self._passes.pop(key, None)
         if last is None or last.wish != wished or not self._doors.secrets.unchanged(key[0], last.run.versions):
             return None
-        run, previous = last.run, environment.status or AirflowEnvironmentStatus()
+        run = last.run
+        run.resume(environment, unpacked(last.manifests) if last.manifests else [])
         holds = dict(last.outcomes)
         if run.settled_at is None:
             holds = {kind: outcome for kind, outcome in holds.items() if kind in RENDERED}
-        elif run.settled_at != self._doors.inventory.revision(key) or not is_calm(previous):
+        elif run.settled_at != self._doors.inventory.revision(key) or not is_calm(run.previous):
             return None
-        run.environment, run.previous = environment, previous
-        run.manifests = unpacked(last.manifests) if last.manifests else []
         return run, holds
 
     def remember(self, run: Run, wished: object, outcomes: Mapping[ConditionType, Outcome]) -> None:
-        """Keep a pass for the next one."""
+        """Keep a pass that has ended for the next one."""
         done = {kind: outcome for kind, outcome in outcomes.items() if isinstance(outcome, Done)}
         done.pop(ConditionType.HEALTHY, None)  # is looked at every time
         if done.keys() >= RENDERED:
             rest = packed(run.manifests) if run.settled_at is None else b""
+            run.rest()
             self._passes[run.key] = _Pass(wished, run, done, rest)
-        run.manifests = []
 
     def forget(self, key: Key) -> None:
         """Take in that an environment is gone."""

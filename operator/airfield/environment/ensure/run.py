@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
@@ -30,6 +30,9 @@ from airfield.kube.secrets import SecretVersions
 from airfield.settings import Settings
 
 log = logging.getLogger(__name__)
+
+AT_A_TIME: Final = 4
+"""Objects of one environment: where an admission webhook is slow with them, connections are left for the others."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,16 @@ class Run:
     def children(self) -> Mapping[Ref, Child]:
         return self.doors.inventory.children(self.key)
 
+    def rest(self) -> None:
+        """Let go of what the next pass brings anew: a thousand environments rest most of the time."""
+        del self.environment, self.previous
+        self.manifests = []
+
+    def resume(self, environment: AirflowEnvironment, manifests: list[Manifest]) -> None:
+        """Go on after a rest, with what is the case now."""
+        self.environment, self.previous = environment, environment.status or AirflowEnvironmentStatus()
+        self.manifests = manifests
+
     def unready_for(self) -> timedelta:
         """How long the environment has not been Ready; 0 when it is."""
         ready = next((c for c in self.previous.conditions if c.type == ConditionType.READY), None)
@@ -115,7 +128,8 @@ class Run:
             if inventory.needs_apply(self.key, manifest)
             and not (is_job(manifest) and Ref.of(manifest) in self.children)
         ]
-        results = await asyncio.gather(*map(self._apply_one, pending), return_exceptions=True)
+        slots = asyncio.Semaphore(AT_A_TIME)
+        results = await asyncio.gather(*(self._apply_one(each, slots) for each in pending), return_exceptions=True)
         news = sorted(str(result) for result in results if isinstance(result, Ref))
         if news:
             log.info("applied %d objects: %s", len(news), ", ".join(news))
@@ -127,14 +141,15 @@ class Run:
                 raise result
         return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals)), after=30) if refusals else None
 
-    async def _apply_one(self, manifest: Manifest) -> Ref | None:
+    async def _apply_one(self, manifest: Manifest, slots: asyncio.Semaphore) -> Ref | None:
         """Apply an object; None when that was only to learn what is there, as after a restart."""
         ref = Ref.of(manifest)
         kube, inventory = self.doors.kube, self.doors.inventory
         known = ref in self.children
-        if not known:
-            await self._look_for_foreign(ref)
-        live = await kube.apply(manifest)
+        async with slots:
+            if not known:
+                await self._look_for_foreign(ref)
+            live = await kube.apply(manifest)
         news = inventory.applied(self.key, ref) is not None or not known
         inventory.record_applied(self.key, live, digest(manifest))
         return ref if news else None
