@@ -61,7 +61,7 @@ generate: setup ## Write crds/ and docs/reference.md from the models, the operat
 	$(PYTHON) -m metricsdocs
 
 .PHONY: bench
-bench: setup ## Measure fleets of 100 to 1,000 environments (hours); writes docs/benchmarks.md
+bench: setup ## Measure fleets of 100 to 1,000 environments (an hour); writes docs/benchmarks.md
 	$(PYTHON) -m bench fleet
 
 .PHONY: bench-ready
