@@ -24,8 +24,6 @@ BACKOFF_MAX = 300.0
 """Seconds until a failed key is tried again: doubling from the first to the most, with up to 25 % of jitter on top."""
 ROUTINE_SHARE = 4
 """While both kinds wait, every n-th key is a routine one: whoever hurries all the time does not stop the others."""
-
-
 NEWS = 60.0
 """Seconds for which something is news to a queue that begins to run: until then, another one saw to it."""
 
