@@ -83,7 +83,7 @@ class Watches:
         else:
             self.resources.tenants[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
-            self._routine(self.resources.in_namespaces(namespaces))
+            self._look_again(self.resources.in_namespaces(namespaces), routine=True)
             rivals = {
                 tenant["metadata"]["name"] for namespace in namespaces for tenant in self.resources.claims(namespace)
             }
@@ -101,7 +101,7 @@ class Watches:
         else:
             self.resources.classes[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
-            self._routine(self.resources.of_class(name))
+            self._look_again(self.resources.of_class(name), routine=True)
             self.classes.add(name)
 
     def seen(self, obj: Object) -> None:
@@ -134,10 +134,8 @@ class Watches:
         if _wanted(before) == _wanted(after):
             for key in keys:
                 self.environments.add_after(key, MOMENT)
-        elif before is None:  # it is not lost, and most of all it is the first list
-            self._routine(keys)
-        else:
-            self._look_again(keys)
+        else:  # one that appears is not lost; and most of those that do are in the first list
+            self._look_again(keys, routine=before is None)
 
     def _administered(self, secret: Object) -> set[Key]:
         """The environments that may wait for the administrator of a database server, if that is a Secret of one.
@@ -152,14 +150,10 @@ class Watches:
                 found |= {e for e in self.resources.of_class(name) if not is_true(environments[e], ConditionType.READY)}
         return found
 
-    def _look_again(self, keys: Collection[Key]) -> None:
+    def _look_again(self, keys: Collection[Key], *, routine: bool = False) -> None:
+        """Have environments looked at; with `routine` after those to which something has happened."""
         for key in keys:
-            self.environments.add(key)
-
-    def _routine(self, keys: Collection[Key]) -> None:
-        """Have many looked at, after those to which something has happened."""
-        for key in keys:
-            self.environments.add(key, routine=True)
+            self.environments.add(key, routine=routine)
 
     def reflectors(
         self, kube: KubeClient, namespaces: Sequence[str], resync_seconds: float, on_event: Callable[[str], None]
@@ -209,9 +203,9 @@ class Watches:
         relisted(resources.environments, before[0], now[0])
         relisted(resources.tenants, before[1], now[1])
         relisted(resources.classes, before[2], now[2])
-        self._routine(_changed(before[0], now[0]))
+        self._look_again(_changed(before[0], now[0]), routine=True)
         if _changed(before[1], now[1]) or _changed(before[2], now[2]):
-            self._routine(resources.environments.keys())
+            self._look_again(resources.environments.keys(), routine=True)
         for name in resources.tenants:
             self.tenants.add(name)
         for name in resources.classes:

@@ -188,6 +188,7 @@ class Inventory:
         seen = self._seen.get(key, {}).get(Ref.of(live_obj))
         if seen is None:  # gone again
             return
+        # A later change of somebody else's may have been seen already; what counts is what we owned right after ours.
         owned = seen.child.owned if seen.version == _version(live_obj) else owned_digest(live_obj)
         self._applied.setdefault(key, {})[seen.child.ref] = (desired_hash, owned)
 

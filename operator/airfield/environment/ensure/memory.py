@@ -70,9 +70,9 @@ class Memory:
         done = {kind: outcome for kind, outcome in outcomes.items() if isinstance(outcome, Done)}
         done.pop(ConditionType.HEALTHY, None)  # is looked at every time
         if done.keys() >= RENDERED:
-            rest = packed(run.manifests) if run.settled_at is None else b""
+            manifests = packed(run.manifests) if run.settled_at is None else b""
             run.rest()
-            self._passes[run.key] = _Pass(wished, run, done, rest)
+            self._passes[run.key] = _Pass(wished, run, done, manifests)
 
     def forget(self, key: Key) -> None:
         """Take in that an environment is gone."""

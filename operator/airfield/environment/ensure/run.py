@@ -32,7 +32,10 @@ from airfield.settings import Settings
 log = logging.getLogger(__name__)
 
 AT_A_TIME: Final = 4
-"""Objects of one environment: where an admission webhook is slow with them, connections are left for the others."""
+"""Objects of one environment that are written side by side: a quarter of the connections.
+
+So an admission webhook that is slow with them leaves connections for other environments.
+"""
 
 
 @dataclass(frozen=True)
