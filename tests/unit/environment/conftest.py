@@ -1,4 +1,4 @@
 from hypothesis import settings
 
-settings.register_profile("decisions", deadline=None, max_examples=60)
+settings.register_profile("decisions", max_examples=60)
 settings.load_profile("decisions")

@@ -137,6 +137,13 @@ def test_the_answer_to_an_apply_does_not_bring_back_what_was_deleted_meanwhile()
     assert not inventory.needs_apply(KEY, WANTED)
 
 
+def test_the_answer_to_an_apply_does_not_hide_what_somebody_else_did_after_it() -> None:
+    inventory = applied_at(10)
+    inventory.observe(live(21, fields=FOREIGN))
+    inventory.record_applied(KEY, live(20), digest(WANTED))
+    assert inventory.needs_apply(KEY, WANTED)
+
+
 def test_an_object_that_loses_and_regains_its_label_is_ours_again() -> None:
     inventory = applied_at(10)
     inventory.forget(live(11))  # what a watch with a label selector says

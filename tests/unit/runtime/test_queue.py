@@ -163,6 +163,24 @@ def test_news_during_a_run_is_not_routine() -> None:
     virtually(scenario)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_look_that_was_planned_is_routine(seconds: float) -> None:
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 5.0)
+        run = asyncio.create_task(queue.run(handler, 1))
+        queue.add("busy")
+        await at(0.5)
+        queue.add_after("a", seconds)
+        await at(2)
+        queue.add("b")
+        await at(20)
+        assert [key for key, _, _ in handler.runs] == ["busy", "b", "a"]
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
 def test_what_was_news_long_before_a_queue_runs_is_none_any_more() -> None:
     """So it is with a replica that has followed for days, and leads now."""
 
