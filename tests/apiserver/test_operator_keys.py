@@ -144,6 +144,51 @@ async def test_lost_fernet_key(team: Team) -> None:
     assert (await team.secret("demo-fernet")) != decoded(secret)
 
 
+async def test_replaced_fernet_key(team: Team) -> None:
+    """Another key in the Secret's place is a loss like its deletion; a rotation is none."""
+    await team.put_environment()
+    await team.until_ready()
+    former, new = (await team.secret("demo-fernet"))["fernet-key"], keys.fernet_key()
+    before = await checksums(team)
+    await team.put_secret("demo-fernet", {"fernet-key": "no key"})  # what stands in between does not count
+    await team.until_stuck("SecretInvalid")
+    await team.put_secret("demo-fernet", {"fernet-key": new})
+    await team.until_stuck("KeyLost", "'demo-fernet' now holds another key", "NEW,FORMER")
+    assert await checksums(team) == before
+    await team.put_secret("demo-fernet", {"fernet-key": f"{new},{former}"})
+    await team.until_ready()
+    await team.put_secret("demo-fernet", {"fernet-key": new})
+    await team.until_ready()
+    rotated = await checksums(team)
+    assert {component for component in before if rotated[component] == before[component]} == set()
+
+
+@pytest.mark.parametrize("name", ["fernet", "api", "jwt", "admin", "database"])
+async def test_labels_of_a_generated_secret(team: Team, name: str) -> None:
+    """They follow the tenant's, come back when somebody changes them, and leave those of others alone."""
+    ref = team.ref(kinds.SECRET, f"demo-{name}")
+    await team.put_tenant(labels={"cost-centre": "4711", "gone": "soon"})
+    await team.put_environment()
+    await team.until_ready()
+    before = await team.existing(kinds.SECRET, ref.name)
+    assert before["metadata"]["labels"]["cost-centre"] == "4711"
+    theft = {meta.LABEL_TENANT: "thieves", "cost-centre": "theirs", "somebodys": "own"}
+    await team.put("v1", "Secret", ref.name, {}, labels=theft)
+    wanted = {**before["metadata"]["labels"], "somebodys": "own"}
+
+    async def labelled() -> bool:
+        found = await team.existing(kinds.SECRET, ref.name)
+        assert found["data"] == before["data"]
+        assert found["metadata"]["labels"] == wanted
+        return True
+
+    await eventually(labelled)
+    del wanted["gone"]
+    wanted["cost-centre"] = "4712"
+    await team.put_tenant(labels={"cost-centre": "4712"})
+    await eventually(labelled)
+
+
 async def test_existing_fernet_key_is_adopted(team: Team) -> None:
     key = keys.fernet_key()
     await team.put_secret("demo-fernet", {"fernet-key": key})
@@ -216,7 +261,7 @@ async def test_no_secret_is_ever_shown(team: Team) -> None:
     await team.put_environment(**spec)
     await team.until_stuck("DatabaseRefused", "user and password")
     await team.put_secret("db", {**external, "password": f"{canary}-db"})
-    await team.until_stuck("Starting", "bundle 'main'")
+    await team.until_stuck("Starting", "dags.bundles[main].git")
     with login(address) as connection:
         connection.execute("INSERT INTO dag_bundle VALUES ('main', true, now())")
     await team.until_ready()

@@ -7,6 +7,7 @@ else put there; what decisions see of a Secret is a fingerprint.
 import hashlib
 import hmac
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +54,12 @@ def fingerprint(data: Mapping[str, str], pepper: str) -> str:
     return hmac.new(pepper.encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
+def fernet_fingerprints(text: str) -> tuple[str, ...]:
+    """The fingerprint of each key of a `[core] fernet_key`; that of a single one is the fingerprint of its Secret."""
+    keys = [key.strip() for key in text.split(",")]
+    return tuple(fingerprint({FIELDS[Key.FERNET][0]: b64encode(key.encode()).decode()}, "") for key in keys if key)
+
+
 @dataclass(frozen=True, slots=True)
 class SecretFact:
     """What is known of an existing Secret."""
@@ -65,6 +72,8 @@ class SecretFact:
     """Nobody has changed it since it was generated."""
     problem: str | None = None
     """Why the content cannot be used, for generated Secrets that somebody else made or changed."""
+    keys: tuple[str, ...] = ()
+    """Of a Fernet Secret: a fingerprint for each key, the one that encrypts first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +108,42 @@ def references(effective: Effective) -> Iterator[Reference]:
 def missing_keys(
     effective: Effective, facts: Mapping[str, SecretFact], known: Sequence[KeyStatus], *, accepted: str
 ) -> tuple[Key, ...] | Stall:
-    """The generated Secrets to create now; or a stall when one is gone that nothing can replace.
+    """The generated Secrets to create now; or a stall when one is gone, or another, that nothing can replace.
 
     `accepted`: fingerprint of the key whose loss a person has accepted; it does not cover the next loss.
     """
-    absent = [key for key in generated_keys(effective) if key.secret(effective.name) not in facts]
     once_there = {key.name: key.fingerprint for key in known}
-    for key in absent:
-        if key in IRREPLACEABLE and key.value in once_there and once_there[key.value] != accepted:
+    for key in generated_keys(effective):
+        lost = once_there.get(key.value)
+        if key in IRREPLACEABLE and lost not in {None, accepted}:
             secret = key.secret(effective.name)
-            return Stall(
-                Reason.KEY_LOST,
-                f"Secret {secret!r} was deleted: connections and variables encrypted with it cannot be read without it."
-                f" Restore it from a backup; if that is impossible, `kubectl annotate afenv {effective.name}"
-                f" airfield.dev/accept-key-loss={once_there[key.value]}` makes a new one and gives up what the old one"
-                " encrypted",
-            )
-    return tuple(absent)
+            problem = _loss(facts.get(secret), lost)
+            if problem is not None:
+                return Stall(
+                    Reason.KEY_LOST,
+                    f"Secret {secret!r} {problem}; if that is impossible, `kubectl annotate afenv {effective.name}"
+                    f" airfield.dev/accept-key-loss={lost}` goes on with a new one and gives up what the old one"
+                    " encrypted",
+                )
+    return tuple(key for key in generated_keys(effective) if key.secret(effective.name) not in facts)
+
+
+def _loss(fact: SecretFact | None, known: str | None) -> str | None:
+    """How the key that encrypted last has gone, and what to do; None when it is there, as any key of the list.
+
+    A key may be rotated: "new,old" until everything is encrypted again, then "new".
+    """
+    if fact is None:
+        return (
+            "was deleted: connections and variables encrypted with it cannot be read without it."
+            " Restore it from a backup"
+        )
+    if fact.problem is not None or known in {fact.fingerprint, *fact.keys}:
+        return None
+    return (
+        "now holds another key: connections and variables encrypted with the former one cannot be read without it. Put"
+        " it back, alone or after the new one (fernet-key: NEW,FORMER)"
+    )
 
 
 def generated_keys(effective: Effective) -> tuple[Key, ...]:

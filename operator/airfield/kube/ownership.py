@@ -28,6 +28,13 @@ def owned_fields(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
+def owned_labels(obj: Mapping[str, Any]) -> frozenset[str]:
+    """The labels whose present value is ours, by apply, by creation or by a patch."""
+    ours = (e for e in obj["metadata"].get("managedFields") or () if e.get("manager") == meta.FIELD_MANAGER)
+    labels = ((entry.get("fieldsV1") or {}).get("f:metadata", {}).get("f:labels", {}) for entry in ours)
+    return frozenset(name.removeprefix("f:") for names in labels for name in names if name != ".")
+
+
 def owned_digest(obj: Mapping[str, Any]) -> str:
     """Digest of the set of fields that we own; "" when there is none.
 

@@ -19,6 +19,7 @@ from airfield.environment.secrets import (
     check_names,
     check_port,
     check_secrets,
+    fernet_fingerprints,
     fingerprint,
     missing_keys,
     references,
@@ -69,6 +70,41 @@ def test_missing_keys(
 
 def test_accepting_the_loss_of_one_key_is_not_accepting_the_next() -> None:
     assert isinstance(missing_keys(effective(), generated(Key.FERNET), known(*Key), accepted="1" * 16), Stall)
+
+
+A, B, C = (fernet_fingerprints(text)[0] for text in ("former", "next", "other"))
+
+
+@pytest.mark.parametrize(
+    ("now", "problem", "before", "accepted", "lost"),
+    [
+        ((A,), None, A, "", False),
+        ((B, A), None, A, "", False),
+        ((B,), None, B, "", False),
+        ((B,), None, A, "", True),
+        ((B, C), None, A, "", True),
+        ((B,), None, A, A, False),
+        ((B,), None, A, C, True),
+        ((B,), "is none", A, "", False),  # says so itself, and its fingerprint is not kept
+    ],
+)
+def test_another_fernet_key_is_a_lost_one(
+    now: tuple[str, ...], problem: str | None, before: str, accepted: str, lost: bool
+) -> None:
+    name = Key.FERNET.secret("demo")
+    there = {**generated(), name: SecretFact(name, now[0], frozenset({"fernet-key"}), problem=problem, keys=now)}
+    status = KeyStatus(name="fernet", secret=name, fingerprint=before)
+    found = missing_keys(effective(), there, [status], accepted=accepted)
+    assert isinstance(found, Stall) is lost
+    if isinstance(found, Stall):
+        assert found.reason is Reason.KEY_LOST
+        for words in ("'demo-fernet' now holds another key", "NEW,FORMER", f"accept-key-loss={A}`"):
+            assert words in found.message
+
+
+def test_the_fingerprint_of_a_single_fernet_key_is_that_of_its_secret() -> None:
+    assert fernet_fingerprints("key") == (fingerprint({"fernet-key": "a2V5"}, ""),)
+    assert fernet_fingerprints("new, key") == (*fernet_fingerprints("new"), *fernet_fingerprints("key"))
 
 
 @pytest.mark.parametrize("name", ["demo-fernet", "demo-database", "demo-git-main"])

@@ -29,6 +29,7 @@ from airfield.environment.secrets import (
     check_secrets,
     check_sslmode,
     connection_secret,
+    fernet_fingerprints,
     fingerprint,
     generated_keys,
     missing_keys,
@@ -37,10 +38,13 @@ from airfield.environment.secrets import (
 from airfield.environment.values import database_endpoint
 from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.kinds import Ref
+from airfield.kube.ownership import owned_labels
 from airfield.postgres.names import database_name, role_name
 from airfield.runtime.logs import redact
 
 log = logging.getLogger(__name__)
+
+Object = Mapping[str, Any]
 
 PUBLIC_FIELDS = frozenset({"username", "host", "port", "database", "known_hosts", "jwks.json", "sslmode", "email"})
 ADMIN = "admin"
@@ -58,20 +62,20 @@ async def ensure_keys(run: Run) -> Outcome:
     outcome = check_names(run.effective)
     if isinstance(outcome, Done):
         if Key.FERNET in missing:
-            await _create(run, Key.FERNET)
+            found.append(await _create(run, Key.FERNET))
             for secret in found:  # their fingerprints depend on it
                 _learn(run, secret)
-        await asyncio.gather(*(_create(run, key) for key in missing if key is not Key.FERNET))
+        found += await asyncio.gather(*(_create(run, key) for key in missing if key is not Key.FERNET))
         outcome = check_secrets(run.effective, run.facts)
     run.keys = _key_statuses(run)
     if not isinstance(outcome, Done):
         return outcome
-    await _adopt(run)
+    await _label(run, found)
     stall = await _derive(run)
     return stall or outcome
 
 
-async def _observe(run: Run) -> Sequence[Mapping[str, Any]]:
+async def _observe(run: Run) -> list[Object]:
     """Read the generated Secrets and the user's; those that there are."""
     name, secrets = run.effective.name, run.doors.secrets
     generated = {key.secret(name) for key in generated_keys(run.effective)}
@@ -83,7 +87,7 @@ async def _observe(run: Run) -> Sequence[Mapping[str, Any]]:
     sought = given | {each for each in generated if not secrets.absent(run.effective.namespace, each)}
     order = sorted(sought, key=lambda each: (each != Key.FERNET.secret(name), each))
     answers = await asyncio.gather(*(run.doors.kube.get(_secret(run, each)) for each in order))
-    found = [secret for secret in answers if secret is not None]
+    found: list[Object] = [secret for secret in answers if secret is not None]
     for secret in found:
         _learn(run, secret)
     return found
@@ -93,7 +97,7 @@ def _secret(run: Run, name: str) -> Ref:
     return Ref("v1", "Secret", run.effective.namespace, name)
 
 
-def _learn(run: Run, secret: Mapping[str, Any]) -> None:
+def _learn(run: Run, secret: Object) -> None:
     name, data = secret["metadata"]["name"], secret.get("data") or {}
     run.versions[name] = secret["metadata"]["resourceVersion"]
     content: dict[str, str] = {}
@@ -110,7 +114,8 @@ def _learn(run: Run, secret: Mapping[str, Any]) -> None:
         problem = problem or _problem(key, content)
     found = fingerprint(data, _pepper(run, name))
     generated = secret["metadata"].get("annotations", {}).get(meta.ANNOTATION_GENERATED) == found
-    run.facts[name] = SecretFact(name, found, frozenset(content), generated, problem)
+    keys = fernet_fingerprints(content.get("fernet-key", "")) if name == Key.FERNET.secret(run.effective.name) else ()
+    run.facts[name] = SecretFact(name, found, frozenset(content), generated, problem, keys)
 
 
 def _pepper(run: Run, name: str) -> str:
@@ -138,7 +143,8 @@ def _problem(key: Key, content: Mapping[str, str]) -> str | None:
     return None
 
 
-async def _create(run: Run, key: Key) -> None:
+async def _create(run: Run, key: Key) -> Object:
+    """Make a generated Secret, unless somebody brings it at that moment; the one that is there now."""
     name = key.secret(run.effective.name)
     content = _generated(run, key)
     redact(_confidential(content))
@@ -160,18 +166,28 @@ async def _create(run: Run, key: Key) -> None:
         log.info("created Secret %s", name)
     run.doors.inventory.observe(created)
     _learn(run, created)
+    return created
 
 
-async def _adopt(run: Run) -> None:
-    """Label generated Secrets that somebody else made, so that their deletion or change is seen."""
-    for key in generated_keys(run.effective):
-        ref = _secret(run, key.secret(run.effective.name))
-        if ref.name in run.facts and ref not in run.children:
-            labels = run.metadata(ref.name, owned=False)["labels"]
-            live = await run.doors.kube.patch(ref, {"metadata": {"labels": labels}})
-            if live is not None:
-                run.doors.inventory.observe(live)
-                run.versions[ref.name] = live["metadata"]["resourceVersion"]
+async def _label(run: Run, found: Sequence[Object]) -> None:
+    """Bring the labels of generated Secrets to what they should be, whoever made or edited them.
+
+    Without them their deletion or change would not be seen. Labels that others have added stay.
+    """
+    ours = {key.secret(run.effective.name) for key in generated_keys(run.effective)}
+    for secret in found:
+        name, labels = secret["metadata"]["name"], secret["metadata"].get("labels", {})
+        wanted = run.metadata(name, owned=False)["labels"]
+        stale = (owned_labels(secret) & labels.keys()) - wanted.keys()
+        if name not in ours or (wanted.items() <= labels.items() and not stale):
+            continue
+        live = await run.doors.kube.patch(
+            _secret(run, name), {"metadata": {"labels": {**wanted, **dict.fromkeys(stale)}}}
+        )
+        if live is not None:
+            log.info("labelled Secret %s", name)
+            run.doors.inventory.observe(live)
+            run.versions[name] = live["metadata"]["resourceVersion"]
 
 
 def _generated(run: Run, key: Key) -> dict[str, str]:
@@ -300,10 +316,11 @@ def git_connection(bundle: DagBundle, credentials: Mapping[str, str]) -> dict[st
 
 
 def _key_statuses(run: Run) -> dict[str, KeyStatus]:
-    """The Secrets that exist now. Two count only when their passwords hold elsewhere too, which other phases see to."""
+    """The Secrets that exist now and can be used. Two count only when their passwords hold elsewhere too."""
     known = {key.name: key for key in run.previous.keys}
     for key in Key:
         fact = run.facts.get(key.secret(run.effective.name))
-        if fact is not None and key not in {Key.ADMIN, Key.DATABASE}:
-            known[key.value] = KeyStatus(name=key.value, secret=fact.name, fingerprint=fact.fingerprint)
+        if fact is not None and fact.problem is None and key not in {Key.ADMIN, Key.DATABASE}:
+            shown = fact.keys[0] if fact.keys else fact.fingerprint
+            known[key.value] = KeyStatus(name=key.value, secret=fact.name, fingerprint=shown)
     return known
