@@ -208,7 +208,7 @@ async def test_credentials_that_do_not_exist_yet(team: Team) -> None:
     await team.until_stuck("SecretNotFound", *where, "lacks the key", "password")
     await team.put_secret("deploy-token", {"username": "robot", "password": "token"})
     # Where no dag-processor runs, that is as far as a bundle gets.
-    await team.until_stuck("Starting", "bundle 'main'", GIT["url"], "first time")
+    await team.until_stuck("Starting", "dags.bundles[main].git", GIT["url"], "first time")
     with team.site.in_database(await team.secret("demo-database")) as connection:
         connection.execute("INSERT INTO dag_bundle VALUES ('main', true, now())")
     await team.until_ready()

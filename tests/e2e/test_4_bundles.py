@@ -60,7 +60,7 @@ def test_each_failure_is_told(environment: Environment) -> None:
         ("elsewhere", NOWHERE, "main", "Could not resolve host"),
         ("private", CLOSED, "main", "Authentication failed"),
     ):
-        assert f"bundle '{name}' ({url}, ref '{ref}')" in said[name]
+        assert f"dags.bundles[{name}].git ({url}, ref '{ref}')" in said[name]
         assert why in said[name]
     assert "examples" not in said
     assert "not-of-the-repository" not in str(environment.status())
@@ -71,8 +71,8 @@ def _failures(environment: Environment, count: int) -> dict[str, str]:
     found = environment.condition("Healthy")
     if found.get("reason") != "BundleFailed":
         return {}
-    parts = [part for part in found["message"].split("; ") if part.startswith("bundle ")]
-    said = {part.split("'")[1]: part for part in parts}
+    parts = [part for part in found["message"].split("; ") if part.startswith("dags.bundles[")]
+    said = {part.partition("[")[2].partition("]")[0]: part for part in parts}
     return said if len(said) == count else {}
 
 

@@ -44,6 +44,9 @@ AbsolutePath = Annotated[
     must_match(rf"(/{_SEGMENT})+/?", "path is an absolute path inside the image: it starts with '/' and has no '..'"),
 ]
 
+REFRESH_SECONDS: Final = 60
+"""How often a repository is looked at if the bundle does not say."""
+
 
 class GitSource(Model):
     """DAGs from a git repository, fetched by Airflow's own git bundle."""
@@ -59,7 +62,7 @@ class GitSource(Model):
         " the server, `known_hosts`.",
     )
     refresh_interval_seconds: Annotated[int, Field(ge=5, le=86400)] | None = Field(
-        default=None, description="How often the repository is looked at, in seconds; 60 if absent."
+        default=None, description=f"How often the repository is looked at, in seconds; {REFRESH_SECONDS} if absent."
     )
 
 

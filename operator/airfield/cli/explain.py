@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from airfield.api.dags import REFRESH_SECONDS
 from airfield.cli.output import Failure, Table, to_json
 from airfield.cli.sources import Source, find
 from airfield.environment.checks import Problem
-from airfield.environment.resolve import Effective, Unresolved
+from airfield.environment.resolve import BUNDLED_LAYER, IMAGE_DAGS, Effective, Unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,17 @@ def fields(effective: Effective) -> Iterator[Field]:
     yield Field("stage", effective.stage.value, "environment")
     yield from _leaves(effective.settings.to_json(), "", effective.origins)
     for bundle in effective.bundles:
-        yield from _leaves({f"dags.bundles[{bundle.name}]": bundle.to_json()}, "", {}, "environment")
+        where = f"dags.bundles[{bundle.name}]"
+        yield from _leaves({where: bundle.to_json()}, "", {}, BUNDLED_LAYER if bundle is IMAGE_DAGS else "environment")
+        if bundle.git is not None and bundle.git.refresh_interval_seconds is None:
+            yield Field(f"{where}.git.refreshIntervalSeconds", REFRESH_SECONDS, BUNDLED_LAYER)
     yield Field("catalog.version", effective.version, blueprint)
     own_image = effective.settings.image is not None and effective.settings.image.reference is not None
     if not own_image:
         yield Field("catalog.image", effective.image, blueprint)
     if effective.database_mode == "embedded":
-        yield Field("catalog.postgresImage", effective.postgres_image, blueprint)
+        path = "catalog.postgresImage"
+        yield Field(path, effective.postgres_image, effective.origins[path])
     if effective.server is not None:
         yield from _leaves({f"databaseServers[{effective.server.name}]": effective.server.to_json()}, "", {}, blueprint)
     yield Field("valuesTemplate", *(("(custom)", blueprint) if effective.values_template else ("(bundled)", "chart")))

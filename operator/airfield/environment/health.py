@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from airfield.api import meta
+from airfield.api.dags import REFRESH_SECONDS
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective
@@ -83,11 +84,11 @@ def judge_bundles(
     for bundle in effective.bundles:
         if bundle.git is None:
             continue
-        interval = bundle.git.refresh_interval_seconds or 60
+        interval = bundle.git.refresh_interval_seconds or REFRESH_SECONDS
         last = seen.get(bundle.name)
         if last is not None and now - last < timedelta(seconds=3 * interval + 60):
             continue
-        what = f"bundle {bundle.name!r} ({bundle.git.url}, ref {bundle.git.ref!r})"
+        what = f"dags.bundles[{bundle.name}].git ({bundle.git.url}, ref {bundle.git.ref!r})"
         why = errors.get(bundle.name, "")
         if last is None and not why:
             coming.append(f"{what} is being fetched for the first time")
@@ -95,6 +96,6 @@ def judge_bundles(
             since = "has never been fetched" if last is None else "is no longer fetched"
             failing.append(f"{what} {since}{f': {why}' if why else ''}")
     if failing:
-        advice = "check that the repository, the ref and the credentials are right"
+        advice = "check that url, ref and credentialsSecret are right"
         return Wait(Reason.BUNDLE_FAILED, "; ".join([*failing, advice]), 15)
     return Wait(Reason.STARTING, "; ".join(coming), FAST) if coming else Done()

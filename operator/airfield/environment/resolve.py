@@ -61,6 +61,7 @@ BUNDLED: Final[Mapping[str, Any]] = {
         "workers": {"resources": {"requests": {"cpu": "100m", "memory": "320Mi"}, "limits": {"memory": "1Gi"}}},
     },
 }
+BUNDLED_LAYER: Final = "bundled defaults"
 IMAGE_DAGS: Final = DagBundle(name="dags", image=ImageSource(path="/opt/airflow/dags"))
 """Where DAGs come from if nobody says: the folder that is Airflow's own default in an image."""
 POSTGRES_IMAGE: Final = "airfield/postgres:17"
@@ -156,6 +157,7 @@ def resolve(
     server = _server(settings, blueprint, problems)
     if problems:
         raise Unresolved(problems)
+    own_postgres = blueprint.spec.catalog.postgres_image
     return Effective(
         name=metadata.name,
         namespace=metadata.namespace,
@@ -164,7 +166,7 @@ def resolve(
         stage=spec.stage,
         version=version,
         image=image,
-        postgres_image=blueprint.spec.catalog.postgres_image or POSTGRES_IMAGE,
+        postgres_image=own_postgres or POSTGRES_IMAGE,
         settings=settings,
         bundles=(spec.dags.bundles if spec.dags else ()) or (IMAGE_DAGS,),
         labels={
@@ -175,7 +177,10 @@ def resolve(
         },
         server=server,
         values_template=blueprint.spec.values_template,
-        origins=merged.origins,
+        origins={
+            **merged.origins,
+            "catalog.postgresImage": f"class {spec.class_name}" if own_postgres else BUNDLED_LAYER,
+        },
     )
 
 
@@ -213,7 +218,7 @@ def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) 
     general = blueprint.spec.defaults.to_json() if blueprint.spec.defaults else {}
     stage = next((s.defaults.to_json() for s in blueprint.spec.stages if s.stage == environment.spec.stage), {})
     size_name = own.get("size") or stage.get("size") or general.get("size")
-    yield Layer("bundled defaults", BUNDLED)
+    yield Layer(BUNDLED_LAYER, BUNDLED)
     yield Layer(f"class {blueprint.metadata.name}", general)
     if size_name is not None:
         sizes = {size.name: size.defaults for size in blueprint.spec.sizes}

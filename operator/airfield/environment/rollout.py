@@ -89,7 +89,9 @@ def pod_sentence(pod: Child) -> str:
 
 
 def image_sentence(pod: Child) -> str:
-    return f"{pod_sentence(pod)}; check the image's name and the pull secrets"
+    ours = "image.reference, or without it catalog.versions[].image of the class"
+    field = "catalog.postgresImage of the class" if pod.labels.get(meta.LABEL_COMPONENT) == "database" else ours
+    return f"{pod_sentence(pod)}; check {field}, and image.pullSecrets"
 
 
 def components(children: Mapping[Ref, Child], *kinds: str) -> Sequence[Child]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airfield.api.dags import DagBundle
+from airfield.api.dags import REFRESH_SECONDS, DagBundle
 from airfield.environment.resolve import Effective
 from airfield.environment.secrets import Key, connection_secret
 
@@ -109,7 +109,7 @@ def _bundle(environment: str, bundle: DagBundle) -> dict[str, Any]:
             "url": git.url,
             "ref": git.ref,
             "subdir": git.subdir or "",
-            "refreshIntervalSeconds": git.refresh_interval_seconds or 60,
+            "refreshIntervalSeconds": git.refresh_interval_seconds or REFRESH_SECONDS,
             "connectionSecret": connection_secret(environment, bundle.name) if git.credentials_secret else "",
         },
     }

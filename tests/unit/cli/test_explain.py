@@ -145,3 +145,16 @@ def test_without_files_a_cluster_is_needed(airfield: Airfield) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: cannot load kubeconfig ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_nobody_has_set_is_a_bundled_default(airfield: Airfield) -> None:
+    found = explained(airfield, stream(database={"embedded": {}}))
+    assert found["dags.bundles[dags].image.path"] == ("/opt/airflow/dags", "bundled defaults")
+    assert found["catalog.postgresImage"] == ("airfield/postgres:17", "bundled defaults")
+    git = {"url": "https://git.example.com/x.git", "ref": "main"}
+    found = explained(airfield, stream(dags={"bundles": [{"name": "main", "git": git}]}))
+    assert found["dags.bundles[main].git.ref"] == ("main", "environment")
+    assert found["dags.bundles[main].git.refreshIntervalSeconds"] == (60, "bundled defaults")
+    often = {"name": "main", "git": {**git, "refreshIntervalSeconds": 30}}
+    found = explained(airfield, stream(dags={"bundles": [often]}))
+    assert found["dags.bundles[main].git.refreshIntervalSeconds"] == (30, "environment")

@@ -27,7 +27,7 @@ def pod(component_name: str, problem: str, message: str = "m", name: str = "") -
     return component("Pod", component_name, name or f"pod-{component_name}-{problem}", problem=problem, message=message)
 
 
-HINT = "; check the image's name and the pull secrets"
+HINT = "; check image.reference, or without it catalog.versions[].image of the class, and image.pullSecrets"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_bundles(
         return
     assert isinstance(found, Wait)
     assert found.reason is reason
-    for word in ("bundle 'main' (https://git.example.com/dags.git, ref 'main')", *words):
+    for word in ("dags.bundles[main].git (https://git.example.com/dags.git, ref 'main')", *words):
         assert word in found.message
 
 

@@ -105,7 +105,8 @@ FAILED = job(failed=True, message="BackoffLimitExceeded")
                 None,
                 Stall(
                     Reason.IMAGE_PULL_FAILED,
-                    f"migration: {problem}: no such image; check the image's name and the pull secrets",
+                    f"migration: {problem}: no such image; check image.reference, or without it"
+                    " catalog.versions[].image of the class, and image.pullSecrets",
                     15,
                 ),
             )
