@@ -3,6 +3,8 @@
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -17,6 +19,13 @@ from localcluster.cluster import current_kubeconfig
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 NAMESPACE, NAME, DAG = "team-a-dev", "demo", "hello"
 READY_SECONDS = 600
+CRD = "airflowenvironments.airfield.dev"
+OWN = {
+    "AirflowEnvironment": {f"{NAMESPACE}/{NAME}"},
+    "AirflowTenant": {"team-a"},
+    "AirflowEnvironmentClass": {"standard"},
+}
+"""What examples/quickstart/ has of each kind."""
 IMAGES = ("airflow", "postgres", "operator")
 
 _started = time.monotonic()
@@ -45,6 +54,8 @@ def up() -> None:
     else:
         say(_needs())
     platform = Platform(cluster)
+    _refuse_foreign(platform)
+    platform.namespace(GIT)  # first of all, since it tells that the rest is the demo's
     say("installing CRDs and operator")
     platform.install_operator()
     say("starting a git server with the example DAG")
@@ -69,24 +80,36 @@ def down() -> None:
         cluster.down()
         return
     platform = Platform(cluster)
-    if not platform.kubectl("get", "crd", "airflowenvironments.airfield.dev", "--ignore-not-found", "-o", "name"):
-        say("there are no AirflowEnvironments in this cluster, so nothing is removed")
+    if not platform.kubectl("get", "crd", CRD, "--ignore-not-found", "-o", "name"):
+        say("there is no Airfield in this cluster, so nothing is removed")
         return
-    others = [
-        f"{found['metadata']['namespace']}/{found['metadata']['name']}"
-        for found in platform.get("afenv", "-A")["items"]
-        if (found["metadata"]["namespace"], found["metadata"]["name"]) != (NAMESPACE, NAME)
-    ]
-    if others:
-        raise PlatformError(
-            f"this cluster has other environments ({', '.join(others)}): remove the demo's parts by hand"
-        )
+    _refuse_foreign(platform)
     for file in ("environment", "tenant", "class", "namespace"):
         platform.kubectl("delete", "--ignore-not-found", "--wait", "-f", str(QUICKSTART / f"{file}.yaml"))
     platform.helm("uninstall", "airfield", "--ignore-not-found", "--wait")
     platform.kubectl("delete", "--ignore-not-found", "-f", str(REPOSITORY / "crds"))
     platform.kubectl("delete", "--ignore-not-found", "namespace", GIT, SYSTEM)
     platform.kubectl("delete", "--ignore-not-found", "clusterrole,clusterrolebinding", "airfield")
+
+
+def _refuse_foreign(platform: Platform) -> None:
+    """End before an Airfield that others use loses its operator, its CRDs or its resources to the demo."""
+    if not platform.kubectl("get", "crd", CRD, "--ignore-not-found", "-o", "name"):
+        return
+    marked = platform.kubectl("get", "namespace", GIT, "--ignore-not-found", "-o", "name")
+    found = platform.get("afenv,aftenant,afclass", "-A")["items"]
+    used = [f"{item['kind']} {name}" for item in found if (name := _full_name(item)) not in OWN[item["kind"]]]
+    if used or not marked:
+        what = f" ({', '.join(used)})" if used else f" (it has the CRDs, and no namespace {GIT!r})"
+        raise PlatformError(
+            f"this cluster has an Airfield that is not, or not only, the demo's{what}: nothing was changed. Use another"
+            " cluster; to get rid of the demo's parts in this one, remove them by hand"
+        )
+
+
+def _full_name(item: Mapping[str, Any]) -> str:
+    metadata = item["metadata"]
+    return "/".join(metadata[part] for part in ("namespace", "name") if part in metadata)
 
 
 def _needs() -> str:
