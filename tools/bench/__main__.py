@@ -59,8 +59,10 @@ def ready(rounds: int, only: tuple[str, ...], cold: bool, keep: bool) -> None:
 
 @cli.command()
 @click.option("--sizes", default="100,300,1000", show_default=True, envvar="SIZES", help="Environments, as N,N,N.")
-@click.option("--slow", type=click.IntRange(0, 50), default=0, help="So many of 100 environments have slow pods.")
-@click.option("--failing", type=click.IntRange(0, 50), default=0, help="So many of 100 have pods that crash.")
+@click.option("--slow", type=click.IntRange(0, 50), default=0, envvar="SLOW", help="So many of 100 have slow pods.")
+@click.option(
+    "--failing", type=click.IntRange(0, 50), default=0, envvar="FAILING", help="So many of 100 have pods that crash."
+)
 @click.option("--dry", is_flag=True, help="Write nothing into docs/; so it is with slow or failing pods, too.")
 def fleet(sizes: str, slow: int, failing: int, dry: bool) -> None:
     """A fleet of environments on simulated nodes: the floor, the operator, and other ways."""
@@ -72,7 +74,7 @@ def fleet(sizes: str, slow: int, failing: int, dry: bool) -> None:
         say(click.style(f"the load average is {load:.1f}: other work falsifies the figures", fg="yellow"))
     trouble = Trouble(slow, failing)
     found = fleet_run.measure(numbers, say, trouble)
-    facts = machine.describe()
+    facts = machine.describe() | machine.programs()
     section = fleet_report.render(found, facts, load)
     click.echo(f"\n{section}\n")
     if not (dry or trouble):

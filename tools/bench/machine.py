@@ -7,7 +7,10 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
 from demo.platform import REPOSITORY, Platform
+from localcluster.binaries import MODULES_FOLDER
 
 
 def cpu_seconds(group: str) -> float:
@@ -43,6 +46,24 @@ def versions(cluster: Platform, namespace: str, database: str) -> dict[str, str]
     images = [each["image"] for each in cluster.get("afclass", "bench")["spec"]["catalog"]["versions"]]
     postgres = cluster.kubectl("-n", namespace, "exec", database, "--", "postgres", "--version").split()[2]
     return {"Kubernetes": kubernetes, "Airflow": ", ".join(images), "PostgreSQL": postgres}
+
+
+def programs() -> dict[str, str]:
+    """What a fleet is measured with; no cluster needs to be asked."""
+    chart = yaml.safe_load((REPOSITORY / "charts" / "airflow" / "Chart.yaml").read_text(encoding="utf-8"))
+    return {
+        "Kubernetes": _required("kubernetes", "k8s.io/kubernetes"),
+        "kwok": _required("kwok", "sigs.k8s.io/kwok"),
+        "Helm": _required("helm", "helm.sh/helm/v4"),
+        "Python": platform.python_version(),
+        "Chart": chart["version"],
+    }
+
+
+def _required(name: str, module: str) -> str:
+    """The version of a Go module from which a program of ours is built."""
+    words = (line.split() for line in _lines(str(MODULES_FOLDER / name / "go.mod")))
+    return next(line[line.index(module) + 1] for line in words if module in line[:-1])
 
 
 def _commit() -> str:

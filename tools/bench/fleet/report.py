@@ -1,15 +1,14 @@
 """The results of the fleet benchmark as a section of docs/benchmarks.md and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from bench.fleet.campaign import IDLE_SECONDS, Results
+from bench.fleet.campaign import IDLE_SECONDS, Phase, Results
 from bench.fleet.floor import Floor
 from bench.fleet.peers import PEERS
 
 MEMORY_GOAL: Final = 256
-ROWS: Final = ("create", "idle", "change", "repair", "restart", "takeover", "delete")
 
 
 @dataclass
@@ -66,73 +65,100 @@ def render(fleet: Fleet, facts: Mapping[str, str], load: float) -> str:
 def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]]:
     floors, results = fleet.floors, fleet.results
 
-    def each(text: Any) -> list[str]:
-        return [text(number) for number in sizes]
+    def texts(title: str, text: Callable[[int], str]) -> tuple[str, list[str], str]:
+        return title, [text(number) for number in sizes], ""
 
-    def phase(number: int, name: str) -> Any:
+    def figures(
+        title: str, figure: Callable[[int], float], form: str = ".1f", goal: float | None = None, unit: str = ""
+    ) -> tuple[str, list[str], str]:
+        """A row of numbers. With a goal, which holds when it holds for every number of environments."""
+        values = [figure(number) for number in sizes]
+        judged = (
+            ""
+            if goal is None
+            else f"{'≤ ' if goal else ''}{goal:g}{unit}: {'met' if max(values) <= goal else 'missed'}"
+        )
+        return title, [f"{value:{form}}{unit}" for value in values], judged
+
+    def phase(number: int, name: str) -> Phase:
         return results[number].phases[name]
 
+    def seconds(name: str) -> Callable[[int], float]:
+        return lambda n: phase(n, name).seconds
+
+    def requests(name: str) -> Callable[[int], float]:
+        return lambda n: sum(phase(n, name).reading.requests.values())
+
+    def writes(name: str) -> Callable[[int], float]:
+        return lambda n: phase(n, name).reading.writes
+
+    def renders(name: str) -> Callable[[int], float]:
+        return lambda n: phase(n, name).reading.renders["ok"]
+
+    def growth(name: str) -> Callable[[int], float]:
+        return lambda n: (phase(n, name).seconds / n) / (phase(min(sizes), name).seconds / min(sizes))
+
+    def cpu(n: int) -> str:
+        usage = phase(n, "create").reading.usage
+        return f"{usage.own:.0f} / {usage.children:.0f}"
+
+    grown = "… per environment, of that in the smallest fleet"
     return [
-        ("floor: rendered and applied, s", each(lambda n: f"{floors[n].applied:.1f}"), ""),
-        (
+        figures("floor: rendered and applied, s", lambda n: floors[n].applied),
+        texts(
             "… CPU s: Helm / client / API server",
-            each(lambda n: f"{floors[n].render_cpu:.0f} / {floors[n].client_cpu:.0f} / {floors[n].server_cpu:.0f}"),
-            "",
+            lambda n: f"{floors[n].render_cpu:.0f} / {floors[n].client_cpu:.0f} / {floors[n].server_cpu:.0f}",
         ),
-        ("… until all is available, s", each(lambda n: f"{floors[n].serving:.1f}"), ""),
-        ("… a change of all until it is rolled out, s", each(lambda n: f"{floors[n].changed:.1f}"), ""),
-        ("operator: all Ready, s", each(lambda n: f"{phase(n, 'create').seconds:.1f}"), ""),
-        ("… of the floor", each(lambda n: f"{phase(n, 'create').seconds / floors[n].serving:.2f}"), "≤ 1.5"),
-        ("… per environment, of that in the smallest fleet", each(lambda n: _growth(results, n)), "≤ 1.2"),
-        (
-            "… CPU s: operator / Helm",
-            each(
-                lambda n: (
-                    f"{phase(n, 'create').reading.usage.own:.0f} / {phase(n, 'create').reading.usage.children:.0f}"
-                )
-            ),
-            "",
+        figures("… until all is available, s", lambda n: floors[n].serving),
+        figures("… a change of all until it is rolled out, s", lambda n: floors[n].changed),
+        figures("operator: all Ready, s", seconds("create")),
+        figures(
+            "… of the floor until all is available", lambda n: seconds("create")(n) / floors[n].serving, ".2f", 1.5
         ),
-        (
+        figures("… of the floor until all is applied", lambda n: seconds("create")(n) / floors[n].applied, ".2f"),
+        figures(grown, growth("create"), ".2f", 1.2),
+        texts("… CPU s: operator / Helm", cpu),
+        figures(
             "… Helm, CPU ms per environment",
-            each(lambda n: f"{1000 * phase(n, 'create').reading.usage.children / n:.0f}"),
-            "≤ 80",
+            lambda n: 1000 * phase(n, "create").reading.usage.children / n,
+            ".0f",
+            80,
         ),
-        ("… API requests", each(lambda n: f"{sum(phase(n, 'create').reading.requests.values())}"), ""),
-        ("most memory, MiB", each(lambda n: f"{_peak(results[n]):.0f}"), f"≤ {MEMORY_GOAL}"),
-        ("two idle minutes: writes", each(lambda n: f"{phase(n, 'idle').reading.writes}"), "0"),
-        ("… renders", each(lambda n: f"{phase(n, 'idle').reading.renders['ok']}"), "0"),
-        (
-            "… share of one core",
-            each(lambda n: f"{100 * phase(n, 'idle').reading.usage.own / IDLE_SECONDS:.1f} %"),
-            "≤ 2 %",
+        figures("… API requests", requests("create"), ".0f"),
+        figures("most memory of the operator's process, MiB", lambda n: _peak(results[n]), ".0f", MEMORY_GOAL),
+        figures("two idle minutes: writes", writes("idle"), ".0f", 0),
+        figures("… renders", renders("idle"), ".0f", 0),
+        figures(
+            "… share of one core", lambda n: 100 * phase(n, "idle").reading.usage.own / IDLE_SECONDS, ".1f", 2, " %"
         ),
-        ("class change everywhere, s", each(lambda n: f"{phase(n, 'change').seconds:.1f}"), ""),
-        ("… of the floor", each(lambda n: f"{phase(n, 'change').seconds / floors[n].changed:.2f}"), "≤ 1.5"),
-        ("… API requests", each(lambda n: f"{sum(phase(n, 'change').reading.requests.values())}"), ""),
-        ("repair of a deleted Deployment, p50 / p99 s", each(lambda n: _repairs(results[n])), "p99 ≤ 5"),
-        ("restart: steady after, s", each(lambda n: f"{phase(n, 'restart').seconds:.1f}"), ""),
-        ("… writes", each(lambda n: f"{phase(n, 'restart').reading.writes}"), "0"),
-        ("leader killed: takeover, s", each(lambda n: f"{phase(n, 'takeover').seconds:.1f}"), "≤ 15"),
-        ("all deleted, s", each(lambda n: f"{phase(n, 'delete').seconds:.1f}"), ""),
-        ("… leftovers", each(lambda n: f"{results[n].leftovers}"), "0"),
+        figures("class change everywhere, s", seconds("change")),
+        figures(
+            "… of the floor's change until it is rolled out",
+            lambda n: seconds("change")(n) / floors[n].changed,
+            ".2f",
+            1.5,
+        ),
+        figures(grown, growth("change"), ".2f", 1.2),
+        figures("… API requests", requests("change"), ".0f"),
+        figures("repair of a deleted Deployment, p50 s", lambda n: _repairs(results[n], 0.5), ".2f"),
+        figures("… p99 s", lambda n: _repairs(results[n], 0.99), ".2f", 5),
+        figures("restart: steady after, s", seconds("restart")),
+        figures("… writes", writes("restart"), ".0f", 0),
+        figures("… renders", renders("restart"), ".0f"),
+        figures("leader killed: takeover, s", seconds("takeover"), ".1f", 15),
+        figures("all deleted, s", seconds("delete")),
+        figures(grown, growth("delete"), ".2f", 1.2),
+        figures("… leftovers", lambda n: results[n].leftovers, ".0f", 0),
     ]
-
-
-def _growth(results: Mapping[int, Results], number: int) -> str:
-    def each(size: int) -> float:
-        return results[size].phases["create"].seconds / size
-
-    return f"{each(number) / each(min(results)):.2f}"
 
 
 def _peak(result: Results) -> float:
     return max(phase.reading.usage.peak for phase in result.phases.values())
 
 
-def _repairs(result: Results) -> str:
+def _repairs(result: Results, share: float) -> float:
     ordered = sorted(result.repairs)
-    return f"{ordered[len(ordered) // 2]:.2f} / {ordered[int(len(ordered) * 0.99)]:.2f}"
+    return ordered[int(len(ordered) * share)]
 
 
 def _peers(fleet: Fleet, sizes: Sequence[int]) -> list[str]:
