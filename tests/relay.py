@@ -31,7 +31,7 @@ class Relay:
         return not self._cut.is_set()
 
     def mend(self) -> None:
-        """Pass on what comes through connections that are made from now on."""
+        """Pass on again what comes. What came meanwhile is lost, so whoever had a connection must make a new one."""
         self._cut.clear()
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ from airfield.probes import Progress, serve
 from airfield.runtime import logs
 from airfield.runtime.leadership import Fence
 from airfield.runtime.metrics import Metrics
-from airfield.runtime.queue import WorkQueue
+from airfield.runtime.queue import NEWS, WorkQueue
 from airfield.settings import Settings
 from airfield.tenant.controller import Controller as TenantController
 from airfield.watches import Watches
@@ -153,6 +153,8 @@ async def _lead(lease: Lease, doors: Doors, watches: Watches, metrics: Metrics) 
     await lease.held.wait()
     tenants = TenantController(doors.kube, doors.resources, doors.clock)
     environments = EnvironmentController(doors)
+    classes = ClassController(doors)
+    news = max(NEWS, 2.0 * doors.settings.lease_seconds)  # nobody saw to what came between two leaders
     await asyncio.gather(
         _work(
             "environment",
@@ -161,9 +163,10 @@ async def _lead(lease: Lease, doors: Doors, watches: Watches, metrics: Metrics) 
             doors.settings.workers,
             metrics,
             lambda key: {"environment": "/".join(key), **_tenant(watches.resources, key)},
+            news,
         ),
-        _work("tenant", watches.tenants, tenants.reconcile, 2, metrics, lambda name: {"tenant": name}),
-        _work("class", watches.classes, ClassController(doors).reconcile, 4, metrics, lambda name: {"class": name}),
+        _work("tenant", watches.tenants, tenants.reconcile, 2, metrics, lambda name: {"tenant": name}, news),
+        _work("class", watches.classes, classes.reconcile, 4, metrics, lambda name: {"class": name}, news),
     )
 
 
@@ -183,6 +186,7 @@ async def _work(
     workers: int,
     metrics: Metrics,
     fields: Callable[[K], Mapping[str, str]],
+    news: float,
 ) -> None:
     """Work a queue off, with depth, durations and outcomes in the metrics, and `fields` in the logs of each pass."""
     metrics.watch_queue(kind, lambda: queue.depth, lambda: queue.oldest_age)
@@ -199,7 +203,7 @@ async def _work(
         finally:
             metrics.reconcile_seconds.labels(kind, outcome).observe(perf_counter() - started)
 
-    await queue.run(handler, workers, about)
+    await queue.run(handler, workers, about, news=news)
 
 
 async def _answer(ask: Callable[[], Awaitable[T]]) -> T:

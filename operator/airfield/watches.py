@@ -203,13 +203,15 @@ class Watches:
         relisted(resources.environments, before[0], now[0])
         relisted(resources.tenants, before[1], now[1])
         relisted(resources.classes, before[2], now[2])
-        self._look_again(_changed(before[0], now[0]), routine=True)
+        changed = _changed(before[0], now[0])
+        self._look_again(changed & before[0].keys())  # somebody's change, which a watch has lost
+        self._look_again(changed - before[0].keys(), routine=True)
         if _changed(before[1], now[1]) or _changed(before[2], now[2]):
             self._look_again(resources.environments.keys(), routine=True)
         for name in resources.tenants:
-            self.tenants.add(name)
+            self.tenants.add(name, routine=True)
         for name in resources.classes:
-            self.classes.add(name)
+            self.classes.add(name, routine=True)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,11 @@ class Environment:
         """Also what the operator said of it lately, and what the cluster did to its pods."""
         said = self._try("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=40")
         events = self._try("-n", self.namespace, "get", "events", "--sort-by=.lastTimestamp")
-        return f"{self.describe()}\n{said}\n" + "\n".join(events.splitlines()[-20:])
+        try:
+            described = self.describe()
+        except PlatformError as error:
+            described = str(error)
+        return f"{described}\n{said}\n" + "\n".join(events.splitlines()[-20:])
 
     def _try(self, *arguments: str) -> str:
         """What kubectl says, be it that it failed: a test has failed already, and that must not be hidden."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airfield.kube.client import KubeClient
+from airfield.kube.kinds import Ref
 from faults.fault_site import FaultSite
 from faults.state import difference, state_of
 from operated_cluster import IMAGE, Team, eventually
@@ -22,6 +23,8 @@ class Story:
     act: Callable[[Team], Awaitable[object]]
     ready: bool = True
     """Whether it ends with an environment that is Ready."""
+    ended: Callable[[Team], Awaitable[object]] | None = None
+    """Returns when it has come to its end; without it that is Ready, or that nothing is left."""
 
 
 async def create(team: Team) -> None:
@@ -56,11 +59,52 @@ async def delete(team: Team) -> None:
     await team.kube.delete(team.environment())
 
 
+async def without_tenant(team: Team) -> None:
+    await delete_tenant(team)
+    await create(team)
+    await until_orphaned(team)
+
+
+async def put_tenant(team: Team) -> None:
+    await team.put_tenant()
+
+
+async def label_tenant(team: Team) -> None:
+    """What its objects carry changes."""
+    await team.put_tenant(labels={"cost-centre": "4711"})
+
+
+async def delete_tenant(team: Team) -> None:
+    await team.kube.delete(tenant_of(team))
+
+
+def tenant_of(team: Team) -> Ref:
+    return Ref("airfield.dev/v1alpha1", "AirflowTenant", "", team.name)
+
+
+async def until_orphaned(team: Team) -> None:
+    await team.until_stuck("NoTenant")
+
+
+async def until_labelled(team: Team) -> None:
+    """All objects have the tenant's label, and what restarted for it serves again."""
+
+    async def labelled() -> bool:
+        objects = [obj for obj in (await team.objects()).values() if obj["kind"] not in {"Pod", "Job"}]
+        return all(obj["metadata"]["labels"].get("cost-centre") == "4711" for obj in objects)
+
+    await eventually(labelled)
+    await team.until_ready()
+
+
 STORIES = (
     Story("create", nothing, create),
     Story("change", create_and_wait, change),
     Story("upgrade", create_and_wait, upgrade),
     Story("delete", create_and_wait, delete, ready=False),
+    Story("create-tenant", without_tenant, put_tenant),
+    Story("label-tenant", create_and_wait, label_tenant, ended=until_labelled),
+    Story("delete-tenant", create_and_wait, delete_tenant, ready=False, ended=until_orphaned),
 )
 
 
@@ -84,6 +128,9 @@ async def undisturbed(site: FaultSite, kube: KubeClient, story: Story) -> tuple[
 
 async def end_of(team: Team, story: Story) -> None:
     """Wait until a story has come to its end."""
+    if story.ended is not None:
+        await story.ended(team)
+        return
     if story.ready:
         await team.until_ready()
         return

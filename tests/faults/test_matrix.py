@@ -120,6 +120,30 @@ async def test_requests_that_hang(site: FaultSite, kube: KubeClient) -> None:
 
 
 @pytest.mark.parametrize("stories", [(CREATE,), pytest.param((CREATE, CHANGE), marks=pytest.mark.long)], ids=len)
+async def test_stale_lists(site: FaultSite, kube: KubeClient, stories: tuple[Story, ...]) -> None:
+    """Complete lists that are long out of date: what they lack need not be gone, what they hold need not be there."""
+    site.operator.kill()
+    site.operator.start(RESYNC_SECONDS="3", HEALTH_SECONDS="3")
+    team = site.new_team(kube)
+    await team.settle()
+    try:
+        for story in stories:
+            end, quiet = await undisturbed(site, kube, story)
+            before = len(site.proxy.writes(team.namespace))
+            with site.faults(Rule(Stale(), frozenset({"list"}), times=60)) as script:
+                await story.act(team)
+                await ends_as(team, end)
+                taken = len(script.taken)
+            assert taken > 10, f"only {taken} lists were stale"
+            await ends_as(team, end)
+            assert len(site.proxy.writes(team.namespace)) - before <= 3 * quiet + 20, "runs hot"
+        await team.leave()
+    finally:
+        site.operator.kill()
+        site.operator.start()
+
+
+@pytest.mark.parametrize("stories", [(CREATE,), pytest.param((CREATE, CHANGE), marks=pytest.mark.long)], ids=len)
 async def test_faults_of_watches(site: FaultSite, kube: KubeClient, stories: tuple[Story, ...]) -> None:
     """What a watch loses comes with the next complete list."""
     site.operator.kill()

@@ -18,6 +18,7 @@ from airfield.kube.kinds import Ref
 from faults.fault_site import FaultSite
 from faults.mutations import Mutation, leaves, mutated, values
 from faults.state import difference, state_of
+from invariants import check_invariants
 from operated_cluster import Team, eventually
 
 Json = dict[str, Any]
@@ -61,6 +62,7 @@ def test_every_property_has_values() -> None:
 class Slot:
     """A team with an environment that is Ready, and what it looks like then."""
 
+    site: FaultSite
     team: Team
     seeds: dict[str, Json]
     state: Json
@@ -75,6 +77,7 @@ class Slot:
     async def mutate(self, mutation: Mutation) -> str:
         """Have a property changed and seen, and changed back; what the API server or the environment said to it."""
         spec = mutated(self.seeds[mutation.kind], schemas()[mutation.kind], mutation)
+        looks = self.site.looks(self.team)
         try:
             await self.put(mutation.kind, spec)
         except ApiError as error:
@@ -83,7 +86,7 @@ class Slot:
             raise
         try:
             await eventually(lambda: self.observed(mutation.kind))
-            said = await self.team.condition("Ready")
+            said = await eventually(lambda: self.felt(mutation.kind, looks))
         except AssertionError as error:
             raise AssertionError(f"{mutation}: {error}") from error
         await self.put(mutation.kind, self.seeds[mutation.kind])
@@ -101,7 +104,16 @@ class Slot:
         assert live is not None
         seen = live.get("status", {}).get("observedGeneration")
         assert seen == live["metadata"]["generation"], f"generation {seen} is the latest that was seen"
+        check_invariants(live["status"]["conditions"], seen)
         return True
+
+    async def felt(self, kind: str, looks: int) -> Json:
+        """What the environment says of itself after a pass with the change in it, or since it is no longer Ready."""
+        said = await self.team.condition("Ready")
+        live = await self.team.kube.get(self.ref(kind))
+        unchanged = live is not None and live["spec"] == self.seeds[kind]
+        assert unchanged or said["status"] != "True" or self.site.looks(self.team) > looks, "not looked at since"
+        return said
 
 
 async def new_slot(site: FaultSite, kube: KubeClient) -> Slot:
@@ -110,7 +122,7 @@ async def new_slot(site: FaultSite, kube: KubeClient) -> Slot:
     await team.put_environment()
     await team.until_ready()
     await team.settled_versions()
-    slot = Slot(team, {}, await state_of(team, rollouts=False))
+    slot = Slot(site, team, {}, await state_of(team, rollouts=False))
     for kind in KINDS:
         live = await kube.get(slot.ref(kind))
         assert live is not None

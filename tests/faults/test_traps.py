@@ -14,7 +14,7 @@ from faults.fault_site import FaultSite
 from faults.stories import create_and_wait
 from operated_cluster import Team, eventually
 
-EVENT, LIST, APPLY = frozenset({"event"}), frozenset({"list"}), frozenset({"apply"})
+EVENT, LIST, APPLY, DELETE = (frozenset({verb}) for verb in ("event", "list", "apply", "delete"))
 WRITTEN_FIRST = ("configmaps", "serviceaccounts", "roles", "rolebindings", "networkpolicies")
 """Kinds of which an environment has more objects in all than are written at a time."""
 OURS = ("airflowenvironments", "airflowtenants", "airflowenvironmentclasses")
@@ -211,16 +211,24 @@ async def test_the_same_name_again_at_once(site: FaultSite, team: Team) -> None:
     assert (await team.condition("Resolved"))["status"] == "True"
 
 
-async def test_environments_whose_objects_are_written_slowly_delay_nobody(
-    site: FaultSite, kube: KubeClient, team: Team
+@pytest.mark.parametrize("verbs", [APPLY, DELETE], ids=["written", "deleted"])
+async def test_environments_whose_objects_are_changed_slowly_delay_nobody(
+    site: FaultSite, kube: KubeClient, team: Team, verbs: frozenset[str]
 ) -> None:
     """As with an admission webhook that thinks long: three environments must not hold all connections."""
-    neighbour = site.new_team(kube)
+    neighbour, names = site.new_team(kube), [f"slow-{number}" for number in range(3)]
     await neighbour.settle()
-    slow = [Rule(Late(SOON), APPLY, kind=kind, namespace=team.namespace, times=99) for kind in WRITTEN_FIRST]
+    if verbs == DELETE:
+        for name in names:
+            await team.put_environment(name, executor="KubernetesExecutor")
+        await team.until_ready(*names)
+    slow = [Rule(Late(SOON), verbs, kind=kind, namespace=team.namespace, times=99) for kind in WRITTEN_FIRST]
     with site.faults(*slow) as script:
-        for number in range(3):
-            await team.put_environment(f"slow-{number}", executor="KubernetesExecutor")
+        for name in names:
+            if verbs == DELETE:
+                await team.kube.delete(team.environment(name))
+            else:
+                await team.put_environment(name, executor="KubernetesExecutor")
 
         async def held() -> bool:
             return len(script.taken) >= 3 * 3
@@ -228,6 +236,8 @@ async def test_environments_whose_objects_are_written_slowly_delay_nobody(
         await eventually(held)
         await neighbour.put_environment()
         await neighbour.until_ready(seconds=SOON / 2)
-        assert all([await team.get(kinds.DEPLOYMENT, f"slow-{number}-scheduler") is None for number in range(3)])
+        first = kinds.CONFIG_MAP, "config"
+        left = [await team.get(first[0], f"{name}-{first[1]}") is not None for name in names]
+        assert all(left) if verbs == DELETE else not any(left), "the others were not slow"
     site.operator.kill()  # its connections would go on waiting
     await neighbour.leave()

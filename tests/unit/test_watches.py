@@ -108,7 +108,8 @@ def queued(watches: Watches) -> dict[str, set[Any]]:
     }
     found = {name: set(queue.added) for name, queue in queues.items() if queue.added}
     environments = queues["environments"]
-    more = {"in turn": set(environments.routine), "a moment later": set(environments.later)}
+    in_turn = {key for queue in queues.values() for key in queue.routine}
+    more = {"in turn": in_turn, "a moment later": set(environments.later)}
     return found | {how: keys for how, keys in more.items() if keys}
 
 
@@ -301,7 +302,7 @@ async def test_a_relist_finds_what_watches_lost() -> None:
     assert set(watches.resources.environments) == {DEMO}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert set(watches.resources.tenants) == {"a"}
-    assert queued(watches) == {"in turn": {DEMO, gone}, "tenants": {"a"}, "classes": {"standard"}}
+    assert queued(watches) == {"environments": {DEMO, gone}, "in turn": {DEMO, "a", "standard"}}
 
 
 async def test_what_happens_during_a_relist_is_not_undone() -> None:
@@ -325,7 +326,7 @@ async def test_a_relist_without_news_has_no_environment_looked_at() -> None:
     watches = watching(environment(DEMO), tenant("a", "team-a"), blueprint())
     lists = Lists(environment(DEMO, version=12), tenant("a", "team-a", version=12), blueprint(version=12))
     await watches.relist(lists)  # type: ignore[arg-type]
-    assert queued(watches) == {"tenants": {"a"}, "classes": {"standard"}}
+    assert queued(watches) == {"in turn": {"a", "standard"}}
 
 
 def test_a_list_of_objects_finds_what_watches_lost() -> None:

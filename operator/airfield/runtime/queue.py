@@ -25,7 +25,7 @@ BACKOFF_MAX = 300.0
 ROUTINE_SHARE = 4
 """While both kinds wait, every n-th key is a routine one: whoever hurries all the time does not stop the others."""
 NEWS = 60.0
-"""Seconds for which something is news to a queue that begins to run: until then, another one saw to it."""
+"""Seconds for which something is news to a queue that begins to run: what is older, another one has seen to."""
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class WorkQueue(Generic[K]):
     def add(self, key: K, *, routine: bool = False) -> None:
         """Have a key handled as soon as a worker is free; at once even if it backs off from a failure.
 
-        `routine`: nothing has happened to it; it lets those pass to which something has.
+        `routine`: it may give way to those that are not, since nobody waits for it.
         """
         now, wish = self._clock(), self._waiting.get(key)
         if wish is None:
@@ -81,10 +81,10 @@ class WorkQueue(Generic[K]):
             if wish.routine:
                 self._move(key, wish, routine=False)
 
-    def add_after(self, key: K, seconds: float) -> None:
-        """Have a key handled after some seconds, as routine. Of several such wishes for a key the earliest is kept."""
+    def add_after(self, key: K, seconds: float, *, routine: bool = True) -> None:
+        """Have a key handled after some seconds. Of several such wishes for a key the earliest is kept."""
         if seconds <= 0:
-            self.add(key, routine=True)
+            self.add(key, routine=routine)
             return
         if self._stopping:
             return
@@ -95,18 +95,21 @@ class WorkQueue(Generic[K]):
             if pending.when() <= due:
                 return
             pending.cancel()
-        self._timers[key] = loop.call_at(due, self._fire, key)
+        self._timers[key] = loop.call_at(due, self._fire, key, routine)
 
     async def run(
         self,
         handler: Callable[[K], Awaitable[float | None]],
         workers: int,
         about: Callable[[K], Mapping[str, str]] = lambda _: {},
+        *,
+        news: float = NEWS,
     ) -> None:
         """Handle keys until `stop`, or until cancelled, which cancels the handlers too.
 
         The handler returns the seconds after which it wants to see the key again, or None. When it raises, the key is
-        tried again later, and the error is logged. `about` gives the fields of all that is logged meanwhile.
+        tried again later, and the error is logged. `about` gives the fields of all that is logged meanwhile. What
+        was added more than `news` seconds ago is routine by now.
         """
         if self._stopping:
             return
@@ -115,7 +118,7 @@ class WorkQueue(Generic[K]):
         self._finished = self._clock()
         for key, wish in self._waiting.items():
             wish.since = self._finished  # until now nobody had promised to handle them
-            if not wish.routine and wish.latest < self._finished - NEWS:
+            if not wish.routine and wish.latest < self._finished - news:
                 self._move(key, wish, routine=True)
         for number in range(workers):
             self._workers[asyncio.create_task(self._work(handler, about), name=f"worker-{number}")] = False
@@ -163,9 +166,9 @@ class WorkQueue(Generic[K]):
     def _oldest(self, default: float) -> float:
         return min((wish.since for wish in self._waiting.values()), default=default)
 
-    def _fire(self, key: K) -> None:
+    def _fire(self, key: K, routine: bool) -> None:
         del self._timers[key]
-        self.add(key, routine=True)
+        self.add(key, routine=routine)
 
     def _line_up(self, key: K) -> None:
         (self._routine if self._waiting[key].routine else self._urgent)[key] = None
@@ -179,13 +182,12 @@ class WorkQueue(Generic[K]):
             del source[key]
             target[key] = None
 
-    def _next(self) -> K:
-        """The key whose turn it is. There must be one."""
+    def _next(self) -> tuple[K, bool]:
+        """The key whose turn it is, and whether that is routine. There must be one."""
         self._taken += 1
         hurry = self._urgent and (self._taken % ROUTINE_SHARE or not self._routine)
         key, _ = (self._urgent if hurry else self._routine).popitem(last=False)
-        del self._waiting[key]
-        return key
+        return key, self._waiting.pop(key).routine
 
     async def _work(
         self, handler: Callable[[K], Awaitable[float | None]], about: Callable[[K], Mapping[str, str]]
@@ -194,12 +196,12 @@ class WorkQueue(Generic[K]):
         assert me is not None  # noqa: S101 - for the type checker
         while not self._stopping:
             await self._ready.acquire()
-            key = self._next()
+            key, routine = self._next()
             self._running.add(key)
             self._workers[me] = True
             try:
                 with bind(**about(key)):
-                    await self._handle(key, handler, me)
+                    await self._handle(key, routine, handler, me)
             finally:
                 self._workers[me] = False
                 self._finished = self._clock()
@@ -207,26 +209,29 @@ class WorkQueue(Generic[K]):
                 if key in self._waiting:
                     self._line_up(key)
 
-    async def _handle(self, key: K, handler: Callable[[K], Awaitable[float | None]], me: asyncio.Task[None]) -> None:
+    async def _handle(
+        self, key: K, routine: bool, handler: Callable[[K], Awaitable[float | None]], me: asyncio.Task[None]
+    ) -> None:
         try:
             delay = await handler(key)
         except Exception as error:  # noqa: BLE001 - one broken key must not stop the others
-            self._back_off(key, error)
+            self._back_off(key, error, routine=routine)
         except asyncio.CancelledError as error:
             if me.cancelling():
                 raise
-            self._back_off(key, error)  # not ours: something that the handler awaited was cancelled
+            self._back_off(key, error, routine=routine)  # not ours: something that the handler awaited was cancelled
         else:
             self._failures.pop(key, None)
             if delay is not None:
                 self.add_after(key, delay)
 
-    def _back_off(self, key: K, error: BaseException) -> None:
+    def _back_off(self, key: K, error: BaseException, *, routine: bool) -> None:
+        """Plan another try, which gives way to others no more than the one that failed."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(BACKOFF_FIRST * 2 ** min(failures, 32), BACKOFF_MAX) * (1 + self._jitter() / 4)
         log.error("%s failed (%d in a row), next try in %.1f s", key, failures + 1, delay, exc_info=error)
-        self.add_after(key, delay)
+        self.add_after(key, delay, routine=routine)
 
     @staticmethod
     async def _end(workers: Collection[asyncio.Task[None]]) -> None:

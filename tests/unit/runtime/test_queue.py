@@ -202,6 +202,24 @@ def test_what_was_news_long_before_a_queue_runs_is_none_any_more() -> None:
     virtually(scenario)
 
 
+@pytest.mark.parametrize(("routine", "expected"), [(False, "xabcx"), (True, "xabcdefgx")])
+def test_another_try_gives_way_no_more_than_the_one_that_failed(routine: bool, expected: str) -> None:
+    async def scenario() -> None:
+        queue = new_queue()
+        fail = failing(1)
+        handler = Recorder(lambda _: 0.3, lambda key: fail(key) if key == "x" else None)
+        queue.add("x", routine=routine)
+        for key in "abcdefg":
+            queue.add(key, routine=True)
+        run = asyncio.create_task(queue.run(handler, 1))
+        await at(10)
+        assert "".join(key for key, _, _ in handler.runs).startswith(expected)
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
 def test_an_add_during_a_run_leads_to_one_more_run_after_the_others() -> None:
     async def scenario() -> None:
         queue, handler = new_queue(), Recorder(lambda _: 1.0)

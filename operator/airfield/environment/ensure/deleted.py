@@ -5,13 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from airfield.api import meta
 from airfield.api.environment import AirflowEnvironment, DeletionPolicy
 from airfield.api.environment_class import AirflowEnvironmentClass, DatabaseServer
 from airfield.environment import deletion
 from airfield.environment.ensure.database import connect_admin
-from airfield.environment.ensure.run import Doors
+from airfield.environment.ensure.run import Doors, few_at_a_time
 from airfield.environment.outcome import Done, Outcome, Wait
 from airfield.environment.reasons import Reason
 from airfield.kube.errors import ApiError
@@ -75,7 +76,7 @@ async def _tried(step: Callable[[Farewell], Awaitable[Outcome]], farewell: Farew
 
 async def _end_workloads(farewell: Farewell) -> Outcome:
     await _relist(farewell)
-    children = dict(farewell.children)  # as they are now: what ends meanwhile the next pass will see
+    children = farewell.children  # as they are now: what ends meanwhile the next pass will see
     await _delete(farewell, deletion.workloads(children, in_order=farewell.lasted <= deletion.ORDER))
     running = deletion.pods(children)
     if not running:
@@ -110,7 +111,9 @@ async def _delete(farewell: Farewell, children: list[Child]) -> None:
         if not await farewell.doors.kube.delete(child.ref, uid=child.uid):
             farewell.doors.inventory.gone(child.ref)
 
-    await asyncio.gather(*map(one, children))
+    for result in await few_at_a_time(partial(one, child) for child in children):
+        if result is not None:
+            raise result
 
 
 async def _drop_database(farewell: Farewell) -> Outcome:

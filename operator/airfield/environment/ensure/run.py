@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
@@ -32,10 +33,22 @@ from airfield.settings import Settings
 log = logging.getLogger(__name__)
 
 AT_A_TIME: Final = 4
-"""Objects of one environment that are written side by side: a quarter of the connections.
+"""Objects of one environment that are written or deleted side by side: a quarter of the connections.
 
 So an admission webhook that is slow with them leaves connections for other environments.
 """
+T = TypeVar("T")
+
+
+async def few_at_a_time(deeds: Iterable[Callable[[], Awaitable[T]]]) -> list[T | BaseException]:
+    """What each deed came to, in their order; each is begun when it is among the few."""
+    slots = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(deed: Callable[[], Awaitable[T]]) -> T:
+        async with slots:
+            return await deed()
+
+    return await asyncio.gather(*map(one, deeds), return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -131,8 +144,7 @@ class Run:
             if inventory.needs_apply(self.key, manifest)
             and not (is_job(manifest) and Ref.of(manifest) in self.children)
         ]
-        slots = asyncio.Semaphore(AT_A_TIME)
-        results = await asyncio.gather(*(self._apply_one(each, slots) for each in pending), return_exceptions=True)
+        results = await few_at_a_time(partial(self._apply_one, manifest) for manifest in pending)
         news = sorted(str(result) for result in results if isinstance(result, Ref))
         if news:
             log.info("applied %d objects: %s", len(news), ", ".join(news))
@@ -144,15 +156,14 @@ class Run:
                 raise result
         return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals)), after=30) if refusals else None
 
-    async def _apply_one(self, manifest: Manifest, slots: asyncio.Semaphore) -> Ref | None:
+    async def _apply_one(self, manifest: Manifest) -> Ref | None:
         """Apply an object; None when that was only to learn what is there, as after a restart."""
         ref = Ref.of(manifest)
         kube, inventory = self.doors.kube, self.doors.inventory
         known = ref in self.children
-        async with slots:
-            if not known:
-                await self._look_for_foreign(ref)
-            live = await kube.apply(manifest)
+        if not known:
+            await self._look_for_foreign(ref)
+        live = await kube.apply(manifest)
         news = inventory.applied(self.key, ref) is not None or not known
         inventory.record_applied(self.key, live, digest(manifest))
         return ref if news else None
