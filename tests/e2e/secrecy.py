@@ -12,13 +12,15 @@ SHORTEST = 12
 
 
 def leaks(environment: Environment) -> list[str]:
-    """Where pieces of the namespace's Secrets are found: in objects, statuses, events and the operator's log."""
+    """Where pieces of the namespace's Secrets are found: in objects, statuses, events and the operators' logs."""
     places = {
         kind: environment.kubectl("get", kind, "-o", "yaml")
         for kind in ("configmaps", "airflowenvironments", "events", "pods", "deployments", "statefulsets", "jobs")
     }
     places["tenants and classes"] = environment.kubectl("get", "airflowtenants,airflowenvironmentclasses", "-o", "yaml")
-    places["the operator's log"] = environment.platform.kubectl("-n", SYSTEM, "logs", "deployment/airfield")
+    places["the operators' logs"] = environment.platform.kubectl(
+        *("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=-1")
+    )
     return [
         f"{secret} in {place}"
         for secret, piece in _pieces(environment)

@@ -53,7 +53,9 @@ def filled() -> Metrics:
     metrics.watch_queue("environment", lambda: 0.0, lambda: 0.0)
     metrics.watch_leadership(lambda: True)
     metrics.watch_relists(lambda: 1.0, 600.0)
-    metrics.watch_environments(lambda: [EnvironmentState("team-a", "demo", stalled=True, paused=True)])
+    metrics.watch_environments(
+        lambda: [EnvironmentState("team-a", "demo", stalled=True, paused=True, conditions=(("Ready", "False"),))]
+    )
     metrics.reconcile_seconds.labels("environment", "ok").observe(0.1)
     return metrics
 

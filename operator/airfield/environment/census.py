@@ -11,7 +11,8 @@ def census(environments: Iterable[Mapping[str, Any]]) -> Iterator[EnvironmentSta
     """The state of each environment. Nothing is assumed of a resource but that it has a name."""
     for body in environments:
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-        ready = conditions_of(body).get(ConditionType.READY, {})
+        conditions = conditions_of(body)
+        ready = conditions.get(ConditionType.READY, {})
         yield EnvironmentState(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -23,4 +24,7 @@ def census(environments: Iterable[Mapping[str, Any]]) -> Iterator[EnvironmentSta
             reason=ready.get("reason", ""),
             stalled=is_true(body, ConditionType.STALLED),
             paused=is_true(body, ConditionType.PAUSED),
+            conditions=tuple(
+                (kind.value, conditions[kind].get("status", "Unknown")) for kind in ConditionType if kind in conditions
+            ),
         )

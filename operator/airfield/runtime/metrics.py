@@ -36,6 +36,8 @@ class EnvironmentState(NamedTuple):
     reason: str = ""
     stalled: bool = False
     paused: bool = False
+    conditions: tuple[tuple[str, str], ...] = ()
+    """Type and status of each that it has."""
 
 
 class Metrics:
@@ -154,10 +156,17 @@ class _Environments(Collector):
             "1, as long as an environment is paused; else there is no such series",
             labels=["namespace", "name"],
         )
+        conditions = GaugeMetricFamily(
+            "airfield_environment_conditions",
+            "Environments that have a condition, by its type and status",
+            labels=["condition", "status"],
+        )
         tally: Tally[tuple[str, ...]] = Tally()
+        having: Tally[tuple[str, str]] = Tally()
         for state in self.states():
             what = (state.tenant, state.blueprint, state.version, state.stage)
             tally[*what, state.ready, state.reason] += 1
+            having.update(state.conditions)
             info.add_metric([state.namespace, state.name, *what], 1)
             ready.add_metric([state.namespace, state.name], float(state.ready == "True"))
             if state.stalled:
@@ -166,4 +175,6 @@ class _Environments(Collector):
                 paused.add_metric([state.namespace, state.name], 1)
         for labels, count in sorted(tally.items()):
             counts.add_metric(labels, count)
-        yield from (counts, info, ready, stalled, paused)
+        for condition, count in sorted(having.items()):
+            conditions.add_metric(condition, count)
+        yield from (counts, conditions, info, ready, stalled, paused)

@@ -24,20 +24,44 @@ def condition(kind: str, status: str = "True", reason: str = "Because") -> dict[
         ),
         pytest.param(
             {"spec": SPEC, "status": {"tenant": "a", "version": "3.3.2", "conditions": [condition("Ready")]}},
-            EnvironmentState("team-a", "demo", "a", "standard", "3.3.2", "prod", "True", "Because"),
+            EnvironmentState(
+                *("team-a", "demo", "a", "standard", "3.3.2", "prod", "True", "Because"),
+                conditions=(("Ready", "True"),),
+            ),
             id="ready: the version in use, not the channel",
         ),
         pytest.param(
             {"spec": SPEC, "status": {"conditions": [condition("Ready", "False", "NoTenant"), condition("Stalled")]}},
             EnvironmentState(
-                "team-a", "demo", "", "standard", "", "prod", ready="False", reason="NoTenant", stalled=True
+                "team-a",
+                "demo",
+                "",
+                "standard",
+                "",
+                "prod",
+                ready="False",
+                reason="NoTenant",
+                stalled=True,
+                conditions=(("Ready", "False"), ("Stalled", "True")),
             ),
             id="stalled",
         ),
         pytest.param(
             {"status": {"conditions": [condition("Ready"), condition("Paused"), condition("Stalled", "False")]}},
-            EnvironmentState("team-a", "demo", ready="True", reason="Because", paused=True),
+            EnvironmentState(
+                "team-a",
+                "demo",
+                ready="True",
+                reason="Because",
+                paused=True,
+                conditions=(("Ready", "True"), ("Stalled", "False"), ("Paused", "True")),
+            ),
             id="paused",
+        ),
+        pytest.param(
+            {"status": {"conditions": [condition("Healthy", "False"), condition("Unheard", "True")]}},
+            EnvironmentState("team-a", "demo", conditions=(("Healthy", "False"),)),
+            id="only types that are ours: a series for each",
         ),
     ],
 )

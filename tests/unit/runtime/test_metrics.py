@@ -41,15 +41,20 @@ def test_exposition() -> None:
     )
 
 
+HEALTHY = (("Ready", "True"), ("Healthy", "True"))
+
+
 @pytest.mark.parametrize(
     ("states", "expected"),
     [
         pytest.param([], set(), id="none"),
         pytest.param(
             [
-                EnvironmentState("a", "x", "t", "std", "3", "dev", "True", "Fine"),
-                EnvironmentState("b", "x", "t", "std", "3", "dev", "True", "Fine", paused=True),
-                EnvironmentState("a", "y", "", "std", "", "prod", "False", "None", stalled=True),
+                EnvironmentState("a", "x", "t", "std", "3", "dev", "True", "Fine", conditions=HEALTHY),
+                EnvironmentState("b", "x", "t", "std", "3", "dev", "True", "Fine", paused=True, conditions=HEALTHY),
+                EnvironmentState(
+                    "a", "y", "", "std", "", "prod", "False", "None", stalled=True, conditions=(("Ready", "False"),)
+                ),
             ],
             {
                 'airfield_environments{class="std",ready="True",reason="Fine",stage="dev",tenant="t",version="3"} 2.0',
@@ -62,6 +67,9 @@ def test_exposition() -> None:
                 'airfield_environment_ready{name="y",namespace="a"} 0.0',
                 'airfield_environment_stalled{name="y",namespace="a",reason="None"} 1.0',
                 'airfield_environment_paused{name="x",namespace="b"} 1.0',
+                'airfield_environment_conditions{condition="Healthy",status="True"} 2.0',
+                'airfield_environment_conditions{condition="Ready",status="True"} 2.0',
+                'airfield_environment_conditions{condition="Ready",status="False"} 1.0',
             },
             id="several",
         ),
