@@ -1,7 +1,8 @@
 """`airfield explain`: every effective field of an environment, and which layer set it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from configparser import ConfigParser
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ import click
 
 from airfield.api.dags import REFRESH_SECONDS
 from airfield.cli.output import Failure, Table, to_json
-from airfield.cli.sources import Source, find
-from airfield.environment.checks import Problem
+from airfield.cli.sources import Source, Tools, find, unresolved
+from airfield.environment.admit import Manifest
 from airfield.environment.resolve import BUNDLED_LAYER, IMAGE_DAGS, Effective, Unresolved
 
 
@@ -23,7 +24,7 @@ class Field:
     origin: str
 
 
-async def explain(source: Source, *, prefix: str, output: str) -> None:
+async def explain(source: Source, tools: Tools, *, prefix: str, output: str) -> None:
     """Print the fields of the one environment that is meant."""
     found = await find(source)
     if len(found.chosen) > 1:
@@ -40,6 +41,9 @@ async def explain(source: Source, *, prefix: str, output: str) -> None:
         raise unresolved(key, error) from None
     prefix = prefix.removeprefix("spec.")
     shown = [field for field in fields(effective) if _below(field.path, prefix)]
+    if _below(prefix, "config") or not prefix:
+        more = await _chart_options(effective, tools, found.kube_version)
+        shown += [field for field in more if _below(field.path, prefix)]
     if not shown:
         known = ", ".join(dict.fromkeys(field.path.split(".")[0].split("[")[0] for field in fields(effective)))
         raise Failure(f"no effective field is, or is below, {prefix!r}; there are: {known}")
@@ -50,16 +54,6 @@ async def explain(source: Source, *, prefix: str, output: str) -> None:
     rows = [(field.path, _text(field.value), field.origin) for field in shown]
     for line in Table("FIELD", "VALUE", "SET BY").lines(rows):
         click.echo(line)
-
-
-def unresolved(key: tuple[str, str], error: Unresolved) -> Failure:
-    """All problems, each on a line of its own."""
-    lines = [f"AirflowEnvironment {'/'.join(key)} does not resolve:"]
-    return Failure("\n".join([*lines, *(f"  {_one_line(problem)}" for problem in error.problems)]))
-
-
-def _one_line(problem: Problem) -> str:
-    return f"{problem.reason}: {' '.join(problem.message.split())}"
 
 
 def fields(effective: Effective) -> Iterator[Field]:
@@ -86,6 +80,32 @@ def fields(effective: Effective) -> Iterator[Field]:
     yield Field("valuesTemplate", *(("(custom)", blueprint) if effective.values_template else ("(bundled)", "chart")))
     for name, value in sorted(effective.labels.items()):
         yield Field(f"labels[{name}]", value, tenant if not name.startswith("airfield.dev/") else "operator")
+
+
+async def _chart_options(effective: Effective, tools: Tools, kube_version: str | None) -> list[Field]:
+    """The options of config that come with the chart. Without Helm, or with a template that fails, they are missing."""
+    from airfield.cli.render import RENDER_ERRORS, hint, rendering  # noqa: PLC0415 - needed for this only
+
+    try:
+        async with rendering(tools, kube_version) as rendered:
+            return list(options(effective, await rendered(effective)))
+    except RENDER_ERRORS as error:
+        click.echo(f"The options of config that the chart sets are not shown: {error}{hint(error)}", err=True)
+        return []
+
+
+def options(effective: Effective, objects: Iterable[Manifest]) -> Iterator[Field]:
+    """The options of airflow.cfg that no layer has set: the chart does, or a template that the class has."""
+    text = next(obj["data"]["airflow.cfg"] for obj in objects if "airflow.cfg" in obj.get("data", {}))
+    parser = ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # names as they are
+    parser.read_string(text)
+    origin = f"chart, or valuesTemplate of class {effective.class_name}" if effective.values_template else "chart"
+    settings = effective.settings.config or {}
+    for section in parser.sections():
+        for name, value in parser.items(section):
+            if name not in settings.get(section, {}):
+                yield Field(f"config.{section}.{name}", value.replace("%%", "%"), origin)
 
 
 def _leaves(settings: Mapping[str, Any], path: str, origins: Mapping[str, str], default: str = "?") -> Iterator[Field]:

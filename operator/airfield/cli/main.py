@@ -70,12 +70,21 @@ def source_options(command: F) -> F:
     return command
 
 
+def render_options(command: F) -> F:
+    """The options that say what to render with."""
+    for option in (
+        click.option("--kube-version", metavar="VERSION", help="Kubernetes to render for: 1.36.3, or the cluster's."),
+        click.option("--chart", type=click.Path(path_type=Path), metavar="DIR", help="Chart of an environment."),
+        click.option("--helm", metavar="PATH", help="Helm 4; AIRFIELD_HELM or the one on PATH by default."),
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @source_options
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
-@click.option("--helm", metavar="PATH", help="Helm 4; AIRFIELD_HELM or the one on PATH by default.")
-@click.option("--chart", type=click.Path(path_type=Path), metavar="DIR", help="Chart of an environment.")
-@click.option("--kube-version", metavar="VERSION", help="Kubernetes to render for: 1.36.3, or the cluster's.")
+@render_options
 def render(
     *,
     files: tuple[str, ...],
@@ -94,18 +103,19 @@ def render(
     of any cluster.
     """
     from airfield.cli.render import render as run  # noqa: PLC0415 - see above
-    from airfield.cli.sources import Source  # noqa: PLC0415
+    from airfield.cli.sources import Source, Tools  # noqa: PLC0415
 
     if not files:
         raise click.UsageError("Which files? Give them with -f.")
     source = Source(files, name, namespace, cluster=cluster or context is not None, context=context)
-    _run(run(source, output=output, helm=helm, chart=chart, kube_version=kube_version))
+    _run(run(source, Tools(helm, chart, kube_version), output=output))
 
 
 @cli.command()
 @click.argument("words", metavar="[NAME] [FIELD-PREFIX]", nargs=-1)
 @source_options
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@render_options
 def explain(
     *,
     words: tuple[str, ...],
@@ -115,13 +125,16 @@ def explain(
     cluster: bool,
     context: str | None,
     output: str,
+    helm: str | None,
+    chart: Path | None,
+    kube_version: str | None,
 ) -> None:
     """Show every effective field of an environment, and what set it.
 
     Without -f, NAME is an environment of the cluster. FIELD-PREFIX, as in components.scheduler, leaves out the rest.
     """
     from airfield.cli.explain import explain as run  # noqa: PLC0415
-    from airfield.cli.sources import Source  # noqa: PLC0415
+    from airfield.cli.sources import Source, Tools  # noqa: PLC0415
 
     rest = list(words)
     if not files and name is None:
@@ -131,7 +144,7 @@ def explain(
     if len(rest) > 1:
         raise click.UsageError(f"Unexpected argument {rest[1]!r}: only one FIELD-PREFIX is possible.")
     source = Source(files, name, namespace, cluster=cluster or context is not None, context=context)
-    _run(run(source, prefix=rest[0] if rest else "", output=output))
+    _run(run(source, Tools(helm, chart, kube_version), prefix=rest[0] if rest else "", output=output))
 
 
 @cli.command()

@@ -1,13 +1,14 @@
 """`airfield render`: the objects that environments in files would get, by the reconciler's own code."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import click
 
-from airfield.cli.explain import unresolved
 from airfield.cli.output import Failure, as_list, to_json, to_yaml
-from airfield.cli.sources import Source, find
+from airfield.cli.sources import Source, Tools, find, unresolved
 from airfield.environment.admit import Manifest, NotAdmitted
 from airfield.environment.render import render as render_objects
 from airfield.environment.resolve import Effective, Unresolved
@@ -21,37 +22,45 @@ from airfield.settings import Settings
 KUBE_VERSION: Final = "1.36.3"
 NOT_CREATED: Final = "not-created"
 """Stands for the digest of a Secret, none of which is looked at."""
+RENDER_ERRORS: Final = (HelmError, ValuesError, NotAdmitted)
 NO_UID: Final = "00000000-0000-0000-0000-000000000000"
 """Stands for the uid of the environment, which the API server gives it."""
 
 
-async def render(
-    source: Source, *, output: str, helm: str | None, chart: Path | None, kube_version: str | None
-) -> None:
-    """Print the objects of all environments that are meant, and name the Secrets that go with them on stderr."""
+@asynccontextmanager
+async def rendering(
+    tools: Tools, kube_version: str | None
+) -> AsyncIterator[Callable[[Effective], Awaitable[list[Manifest]]]]:
+    """Gives what renders an environment; `kube_version`: the cluster's, if one is asked."""
     try:
         settings = Settings.from_environ()
     except ValueError as error:
         raise Failure(str(error)) from None
-    found = await find(source)
-    renderer = Helm(helm or settings.helm)
-    objects: list[Manifest] = []
+    helm = Helm(tools.helm or settings.helm)
     async with TemplateRenderer() as templates:
+        yield lambda effective: render_one(
+            helm,
+            templates,
+            tools.chart or settings.chart,
+            effective,
+            operator_namespace=settings.namespace,
+            kube_version=tools.kube_version or kube_version or KUBE_VERSION,
+        )
+
+
+async def render(source: Source, tools: Tools, *, output: str) -> None:
+    """Print the objects of all environments that are meant, and name the Secrets that go with them on stderr."""
+    found = await find(source)
+    objects: list[Manifest] = []
+    async with rendering(tools, found.kube_version) as rendered:
         for key in found.chosen:
             try:
                 effective = found.effective(key)
-                objects += await render_one(
-                    renderer,
-                    templates,
-                    chart or settings.chart,
-                    effective,
-                    operator_namespace=settings.namespace,
-                    kube_version=kube_version or found.kube_version or KUBE_VERSION,
-                )
+                objects += await rendered(effective)
             except Unresolved as error:
                 raise unresolved(key, error) from None
-            except (HelmError, ValuesError, NotAdmitted) as error:
-                raise Failure(f"AirflowEnvironment {'/'.join(key)}: {error}{_hint(error)}") from None
+            except RENDER_ERRORS as error:
+                raise Failure(f"AirflowEnvironment {'/'.join(key)}: {error}{hint(error)}") from None
             for note in notes(effective):
                 click.echo(f"{'/'.join(key)}: {note}", err=True)
     click.echo(to_json(as_list(objects)) if output == "json" else to_yaml(objects), nl=output == "json")
@@ -109,7 +118,7 @@ def notes(effective: Effective) -> list[str]:
     return found
 
 
-def _hint(error: Exception) -> str:
+def hint(error: Exception) -> str:
     """What to do about the two things that a fresh machine lacks."""
     if str(error).startswith("cannot run "):
         return "; install Helm 4, or give its path with --helm"

@@ -26,6 +26,25 @@ _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 _KINDS: Final = ("AirflowEnvironment", "AirflowTenant", "AirflowEnvironmentClass")
 
 
+def unresolved(key: tuple[str, str], error: Unresolved) -> Failure:
+    """All problems, each on a line of its own."""
+    lines = [f"AirflowEnvironment {'/'.join(key)} does not resolve:"]
+    return Failure("\n".join([*lines, *(f"  {_one_line(problem)}" for problem in error.problems)]))
+
+
+def _one_line(problem: Problem) -> str:
+    return f"{problem.reason}: {' '.join(problem.message.split())}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What to render with; None stands for what the settings, or the cluster that is asked, say."""
+
+    helm: str | None = None
+    chart: Path | None = None
+    kube_version: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Which environments are meant, and where everything comes from."""

@@ -47,7 +47,8 @@ def test_completion() -> None:
     [
         (["--help"], set()),
         (["status", "--help"], set()),
-        (["explain", "-f", "examples/quickstart"], {"pydantic"}),
+        (["explain", "-f", "examples/quickstart"], {"pydantic", "jinja2"}),
+        (["explain", "-f", "examples/quickstart", "components"], {"pydantic"}),
         (["explain", "-f", "examples/quickstart/environment.yaml"], {"pydantic"}),
         (["render", "-f", "/no/such"], {"pydantic", "jinja2"}),
     ],

@@ -147,6 +147,26 @@ def test_without_files_a_cluster_is_needed(airfield: Airfield) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_options_that_the_chart_sets(airfield: Airfield, helm_binary: str) -> None:
+    text = stream(executor="LocalExecutor", config={"core": {"load_examples": "True", "x": "50%"}})
+    found = explained(airfield, text, "config", "--helm", helm_binary)
+    assert found["config.core.load_examples"] == ("True", "environment")
+    assert found["config.core.x"] == ("50%", "environment")
+    assert found["config.core.parallelism"] == ("4", "stage dev")
+    assert found["config.core.executor"] == ("LocalExecutor", "chart")
+    assert found["config.logging.base_log_folder"] == ("/opt/airflow/logs", "chart")
+    without = explained(airfield, stream(executor="LocalExecutor"), "config", "--helm", helm_binary)
+    assert without["config.core.load_examples"] == ("False", "chart")
+    assert found.keys() - without.keys() == {"config.core.x"}
+
+
+def test_without_helm_the_layers_are_still_explained(airfield: Airfield) -> None:
+    result = airfield("explain", "-f", "-", "config", "--helm", "/nowhere/helm", text=stream())
+    assert result.exit_code == 0
+    assert "config.core.parallelism" in result.stdout
+    assert "that the chart sets are not shown: cannot run /nowhere/helm" in result.stderr
+
+
 def test_what_nobody_has_set_is_a_bundled_default(airfield: Airfield) -> None:
     found = explained(airfield, stream(database={"embedded": {}}))
     assert found["dags.bundles[dags].image.path"] == ("/opt/airflow/dags", "bundled defaults")
