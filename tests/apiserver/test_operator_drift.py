@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,6 +96,44 @@ async def test_edited_objects_are_put_right(team: Team) -> None:
 
         await eventually(repaired, REPAIR_SECONDS)
     await team.until_ready()
+
+
+async def test_objects_of_an_embedded_database(team: Team) -> None:
+    """They are put right too, also while the database does not answer (here no container runs)."""
+    await team.put_environment(database={"embedded": {}}, logs={"persistentVolume": {"size": "1Gi"}})
+    database, service, claim = (
+        (kind, "demo-db") for kind in (kinds.STATEFUL_SET, kinds.SERVICE, kinds.PERSISTENT_VOLUME_CLAIM)
+    )
+    space = f"--namespace={team.namespace}"
+    edits = (
+        (database, ("set", "image", "statefulset/demo-db", "postgres=evil:1")),
+        (database, ("scale", "statefulset/demo-db", "--replicas=0")),
+        (service, _merge("service/demo-db", spec={"selector": {"app": "thief"}})),
+        (claim, ("label", "pvc/demo-db", "airfield.dev/tenant=thieves", "--overwrite")),
+        (claim, ("label", "pvc/demo-db", "airfield.dev/environment-")),
+        (database, ("delete", "statefulset/demo-db")),
+        (service, ("delete", "service/demo-db")),
+    )
+    for kind, name in (database, service, claim):
+        await eventually(partial(team.existing, kind, name))
+    for (kind, name), command in edits:
+        before = await team.existing(kind, name)
+        await asyncio.to_thread(team.site.kubectl, *command, space)
+
+        async def repaired(kind: Kind = kind, name: str = name, before: Any = before) -> bool:
+            found = await team.existing(kind, name)
+            assert found["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
+            assert _without_addresses(found) == _without_addresses(before)
+            return True
+
+        await eventually(repaired, REPAIR_SECONDS)
+
+
+def _without_addresses(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What is wanted, without what the API server gives a Service that is made anew."""
+    wanted = _wanted(obj)
+    spec = {key: value for key, value in wanted["spec"].items() if not key.startswith("clusterIP")}
+    return {**wanted, "spec": spec}
 
 
 def _merge(what: str, **changes: Any) -> tuple[str, ...]:

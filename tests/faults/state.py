@@ -26,6 +26,8 @@ _GENERATED = ("password", "fernet-key", "secret-key", "private.pem", "jwks.json"
 _RANDOM = re.compile(
     r"(?<![0-9a-zA-Z])[0-9a-f]{8}-[0-9a-f-]{27}(?![0-9a-zA-Z])|(?<![0-9a-zA-Z])[0-9a-f]{8,64}(?![0-9a-zA-Z])"
 )
+_ACCEPTED = "airfield.dev/accept-key-loss"
+"""Names a key that is no more."""
 _ROLLOUTS = "deployment.kubernetes.io/revision"
 
 
@@ -111,7 +113,11 @@ def _observed(resource: Json) -> Json:
     behind = generation - status.get("observedGeneration", -1)
     return {
         "spec": resource["spec"],
-        "metadata": {key: metadata.get(key) for key in ("labels", "annotations", "finalizers")},
+        "metadata": {
+            "labels": metadata.get("labels"),
+            "annotations": {k: v for k, v in metadata.get("annotations", {}).items() if k != _ACCEPTED} or None,
+            "finalizers": metadata.get("finalizers"),
+        },
         "status": {**status, "observedGeneration": behind, "conditions": conditions},
     }
 
