@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airfield.api import meta
 from airfield.kube.kinds import Ref
 from operated_cluster import Team, decoded
 from postgres_server import login
@@ -88,6 +89,7 @@ def _boiled_down(obj: Json, *, rollouts: bool) -> Json:
     annotations = metadata.get("annotations", {})
     # Most annotations under kubernetes.io are controllers' notes to themselves.
     kept = {k: v for k, v in annotations.items() if "kubernetes.io/" not in k or (rollouts and k == _ROLLOUTS)}
+    kept.pop(meta.ANNOTATION_GENERATED, None)  # keyed with the Fernet key of that time, which may be another by now
     ours = [
         {key: entry.get(key) for key in ("manager", "operation", "fieldsV1")}
         for entry in metadata.get("managedFields", [])

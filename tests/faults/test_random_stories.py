@@ -41,16 +41,6 @@ CHILDREN = (
     (kinds.SERVICE_ACCOUNT, "airflow"),
     (kinds.NETWORK_POLICY, "default"),
 )
-EDITS: tuple[tuple[kinds.Kind, str, Json], ...] = (
-    (kinds.DEPLOYMENT, "scheduler", {"spec": {"replicas": 0}}),
-    (kinds.DEPLOYMENT, "api-server", {"spec": {"template": {"spec": {"serviceAccountName": "thief"}}}}),
-    (kinds.CONFIG_MAP, "config", {"data": {"airflow.cfg": "[core]\nexecutor = Thief\n"}}),
-    (kinds.SERVICE, "api-server", {"spec": {"selector": {"app": "thief"}}}),
-    (kinds.SERVICE_ACCOUNT, "airflow", {"automountServiceAccountToken": True}),
-    (kinds.NETWORK_POLICY, "default", {"spec": {"podSelector": {"matchLabels": {"app": "thief"}}}}),
-    (kinds.SECRET, "fernet", {"metadata": {"labels": {"airfield.dev/tenant": "thief"}}}),
-)
-"""What others change of the values that are ours."""
 RESTARTS = 2
 """The most in one story: they take longer than everything else."""
 SECRETS = ("api", "jwt", "admin", "database")
@@ -63,8 +53,6 @@ class World:
 
     environments: dict[str, Json] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
-    kept: set[str] = field(default_factory=set)
-    """Deleted environments whose data was to be kept."""
     defaults: Json = field(default_factory=lambda: DEFAULTS[0])
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -103,10 +91,8 @@ class Stories(RuleBasedStateMachine):
     @precondition(lambda self: self.world.environments)
     @rule(name=names)
     def delete(self, name: str) -> None:
-        spec = self.world.environments.pop(name, None)
-        if spec is not None:
+        if self.world.environments.pop(name, None) is not None:
             self.do(self.kube.delete(self.team.environment(name)))
-            (self.world.kept.add if spec["deletionPolicy"] == "Orphan" else self.world.kept.discard)(name)
         self.world.paused.discard(name)
 
     @rule(defaults=st.sampled_from(DEFAULTS))
@@ -131,12 +117,6 @@ class Stories(RuleBasedStateMachine):
         if label == "mine":
             edit = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
         self.do(self.kube.patch(self.team.ref(child[0], f"{name}-{child[1]}"), edit))
-
-    @precondition(lambda self: self.world.environments)
-    @rule(name=names, edit=st.sampled_from(EDITS))
-    def edit_a_childs_values(self, name: str, edit: tuple[kinds.Kind, str, Json]) -> None:
-        if name in self.world.environments:  # what an orphan has kept is nobody's to mend
-            self.do(self.kube.patch(self.team.ref(edit[0], f"{name}-{edit[1]}"), edit[2]))
 
     @precondition(lambda self: self.world.environments)
     @rule(name=names, child=st.sampled_from(CHILDREN))
@@ -212,7 +192,7 @@ class Stories(RuleBasedStateMachine):
 
             async def same(name: str = name, wanted: Json = wanted) -> bool:
                 found = await state_of(self.team, name, rollouts=False)
-                if name in world.kept and name not in world.environments:
+                if name not in world.environments:
                     found = {what: about for what, about in found.items() if not outlives(what)}
                 lines = difference(found, wanted)
                 assert not lines, "\n".join([f"{name} is not as if new:", *lines])
