@@ -80,7 +80,7 @@ def down() -> None:
         cluster.down()
         return
     platform = Platform(cluster)
-    if not platform.kubectl("get", "crd", CRD, "--ignore-not-found", "-o", "name"):
+    if not _has_airfield(platform):
         say("there is no Airfield in this cluster, so nothing is removed")
         return
     _refuse_foreign(platform)
@@ -92,9 +92,13 @@ def down() -> None:
     platform.kubectl("delete", "--ignore-not-found", "clusterrole,clusterrolebinding", "airfield")
 
 
+def _has_airfield(platform: Platform) -> bool:
+    return bool(platform.kubectl("get", "crd", CRD, "--ignore-not-found", "-o", "name"))
+
+
 def _refuse_foreign(platform: Platform) -> None:
     """End before an Airfield that others use loses its operator, its CRDs or its resources to the demo."""
-    if not platform.kubectl("get", "crd", CRD, "--ignore-not-found", "-o", "name"):
+    if not _has_airfield(platform):
         return
     marked = platform.kubectl("get", "namespace", GIT, "--ignore-not-found", "-o", "name")
     found = platform.get("afenv,aftenant,afclass", "-A")["items"]

@@ -96,7 +96,7 @@ async def _chart_options(effective: Effective, tools: Tools, kube_version: str |
 
 def options(effective: Effective, objects: Iterable[Manifest]) -> Iterator[Field]:
     """The options of airflow.cfg that no layer has set: the chart does, or a template that the class has."""
-    text = next(obj["data"]["airflow.cfg"] for obj in objects if "airflow.cfg" in obj.get("data", {}))
+    text = next((obj["data"]["airflow.cfg"] for obj in objects if "airflow.cfg" in obj.get("data", {})), "")
     parser = ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign] # names as they are
     parser.read_string(text)
