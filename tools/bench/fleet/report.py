@@ -73,12 +73,11 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
     ) -> tuple[str, list[str], str]:
         """A row of numbers. With a goal, which holds when it holds for every number of environments."""
         values = [figure(number) for number in sizes]
-        judged = (
-            ""
-            if goal is None
-            else f"{'≤ ' if goal else ''}{goal:g}{unit}: {'met' if max(values) <= goal else 'missed'}"
-        )
-        return title, [f"{value:{form}}{unit}" for value in values], judged
+        cells = [f"{value:{form}}{unit}" for value in values]
+        if goal is None:
+            return title, cells, ""
+        limit = f"≤ {goal:g}{unit}" if goal else "0"
+        return title, cells, f"{limit}: {'met' if max(values) <= goal else 'missed'}"
 
     def phase(number: int, name: str) -> Phase:
         return results[number].phases[name]
