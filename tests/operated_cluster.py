@@ -29,7 +29,7 @@ from airfield.postgres.server import Server
 from airfield.watches import CHILD_KINDS
 from airflow_stub import AirflowStub, airflow_stub
 from clusters import PREFIX, kubectl, run_id
-from demo.platform import Platform
+from demo.platform import RESTRICTED, Platform
 from invariants import check_invariants
 from localcluster import Cluster, Options, tool
 from operator_account import log_in
@@ -204,9 +204,13 @@ class Team:
 
     async def settle(self) -> None:
         """Make namespace, class and tenant."""
-        await self.put("v1", "Namespace", self.namespace, {}, namespaced=False)
+        await self.put_namespace()
         await self.put_class()
         await self.put_tenant()
+
+    async def put_namespace(self) -> None:
+        """A namespace that enforces the restricted Pod Security Standard."""
+        await self.put("v1", "Namespace", self.namespace, {}, namespaced=False, labels=RESTRICTED)
 
     async def leave(self) -> None:
         """Have its environments removed, and do not wait for it.
@@ -262,6 +266,13 @@ class Team:
         replaced = await self.kube.patch(Ref.of(manifest), patch)
         assert replaced is not None
         return replaced
+
+    async def put_pod(self, name: str, spec: Json, **metadata: Any) -> Json:
+        """A pod that the restricted Pod Security Standard allows, of one container called `base`."""
+        allowed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+        allowed["seccompProfile"] = {"type": "RuntimeDefault"}
+        container = {"name": "base", "image": IMAGE, "securityContext": allowed}
+        return await self.put("v1", "Pod", name, {"spec": {"containers": [container], **spec}}, **metadata)
 
     async def put_secret(self, name: str, content: Mapping[str, str]) -> Json:
         return await self.put("v1", "Secret", name, {"stringData": dict(content)})

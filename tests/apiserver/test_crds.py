@@ -99,14 +99,19 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) ->
 @pytest.fixture(scope="module")
 def api(control_plane: Cluster) -> Iterator[Api]:
     with closing(Api(control_plane.kubeconfig)) as api:
-        for kind in KINDS:
-            crd = definition(kind)
-            path = f"{CRDS}/{crd['metadata']['name']}"
-            answer = api.apply(path, crd)
-            assert answer.status in {200, 201}, answer.message
-            wait_until(partial(has_condition, api, path, "Established"), f"{kind.name} is established")
-            wait_until(partial(answers, api, f"/apis/airfield.dev/v1alpha1/{kind.plural}"), f"{kind.name} is served")
+        established(api)
         yield api
+
+
+def established(api: Api) -> None:
+    """Apply the definitions, and return when they are served."""
+    for kind in KINDS:
+        crd = definition(kind)
+        path = f"{CRDS}/{crd['metadata']['name']}"
+        answer = api.apply(path, crd)
+        assert answer.status in {200, 201}, answer.message
+        wait_until(partial(has_condition, api, path, "Established"), f"{kind.name} is established")
+        wait_until(partial(answers, api, f"/apis/airfield.dev/v1alpha1/{kind.plural}"), f"{kind.name} is served")
 
 
 def answers(api: Api, path: str) -> bool:

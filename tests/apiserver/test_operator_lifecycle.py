@@ -7,7 +7,7 @@ import pytest
 from airfield.kube import kinds
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
-from operated_cluster import IMAGE, VERSION, Team, assert_says, eventually
+from operated_cluster import VERSION, Team, assert_says, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -147,8 +147,7 @@ async def test_as_long_as_a_scheduler_drains_there_is_an_api_server(team: Team) 
     await team.until_ready()
     # On a node that does not exist nobody ends a pod.
     labels = {"airfield.dev/environment": "demo", "app.kubernetes.io/component": "scheduler"}
-    container = {"name": "scheduler", "image": IMAGE}
-    await team.put("v1", "Pod", "draining", {"spec": {"nodeName": "nowhere", "containers": [container]}}, labels=labels)
+    await team.put_pod("draining", {"nodeName": "nowhere"}, labels=labels)
     await team.kube.delete(team.environment())
 
     async def drains() -> bool:

@@ -221,10 +221,23 @@ async def test_credentials_that_do_not_exist_yet(team: Team) -> None:
 async def test_names_as_long_as_they_can_be(team: Team) -> None:
     name = "a" + "b" * 38 + "c"
     team.namespace = f"{team.name}-".ljust(62, "n") + "z"
-    await team.settle()
-    await team.put_environment(name, executor="KubernetesExecutor", components={"apiServer": {"replicas": 2}})
+    team.name = team.namespace  # of the tenant and of the class
+    size, server, bundle = "s" * 63, "d" * 63, "b" * 40
+    await team.put_namespace()
+    await team.put_class(
+        sizes=[{"name": size, "defaults": {}}], databaseServers=[team.server(name=server)], ceilings={"replicas": 2}
+    )
+    await team.put_tenant()
+    await team.put_environment(
+        name,
+        size=size,
+        executor="KubernetesExecutor",
+        database={"server": {"name": server}},
+        dags={"bundles": [{"name": bundle, "image": {"path": "/opt/airflow/dags"}}]},
+        components={"apiServer": {"replicas": 2}},
+    )
     await team.until_ready(name)
-    assert {len(team.namespace), len(name)} == {63, 40}
+    assert {len(team.namespace), len(team.name), len(name)} == {63, 40}
     assert len(await team.objects(name)) > 20
 
 

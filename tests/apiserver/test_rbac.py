@@ -109,8 +109,7 @@ async def _lives(team: Team) -> None:
 
     await eventually(started)
     labels = {"airfield.dev/environment": "demo", "app.kubernetes.io/component": "worker"}
-    task = {"spec": {"containers": [{"name": "base", "image": "none"}]}}
-    await team.put("v1", "Pod", "task", task, labels=labels)
+    await team.put_pod("task", {}, labels=labels)
     # Other objects than before: what is not wanted any more is removed.
     await team.kube.delete(team.ref(kinds.DEPLOYMENT, "demo-scheduler"))
     await team.put_environment(deletionPolicy="Delete", executor="LocalExecutor")

@@ -16,9 +16,9 @@ from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from faults.fault_site import FaultSite
-from faults.mutations import Mutation, leaves, mutated, values
 from faults.state import difference, state_of
 from invariants import check_invariants
+from mutations import Mutation, leaves, mutated, values
 from operated_cluster import Team, eventually
 
 Json = dict[str, Any]

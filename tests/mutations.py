@@ -60,7 +60,7 @@ def values(schema: Mapping[str, Any], most: int, choose: random.Random) -> list[
             return [[]]
         case "object":
             return [{}, {choose.choice(HOSTILE): minimal(schema.get("additionalProperties", {"type": "string"}))}]
-    allowed = {text for text in (*PLAIN, *LONG, *HOSTILE) if _fits(text, schema)}
+    allowed = {text for text in (*PLAIN, *LONG, *HOSTILE) if fits(text, schema)}
     if not allowed:
         return []
     least, greatest = min(allowed, key=len), max(allowed, key=len)
@@ -68,7 +68,8 @@ def values(schema: Mapping[str, Any], most: int, choose: random.Random) -> list[
     return [least, greatest, *choose.sample(others, min(max(0, most - 2), len(others)))]
 
 
-def _fits(text: str, schema: Mapping[str, Any]) -> bool:
+def fits(text: str, schema: Mapping[str, Any]) -> bool:
+    """Whether a string is as long as the schema wants, and matches its pattern."""
     pattern = _RE2.sub(r"\\u\1", schema.get("pattern", ""))
     return schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", 1 << 20) and bool(
         re.search(pattern, text)
