@@ -45,8 +45,10 @@ async def serve(
         )
 
     async def healthz(_: web.Request) -> web.Response:
+        queues = (watches.environments, watches.tenants, watches.classes)
         signs = Signs(
-            stalled=max(q.stalled_for for q in (watches.environments, watches.tenants, watches.classes)),
+            stalled=max(queue.stalled_for for queue in queues),
+            oldest=max(queue.oldest_age for queue in queues),
             unlisted=progress.unlisted,
             silent=progress.lease.silent_for if progress.lease else 0.0,
         )

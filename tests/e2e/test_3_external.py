@@ -35,11 +35,21 @@ def test_a_role_that_may_not_create_tables(environment: Environment) -> None:
     assert LOGIN["password"] not in str(environment.status())
 
 
+def test_a_migration_that_fails(environment: Environment, server: DatabaseServer) -> None:
+    """A table of somebody else's is in Airflow's way."""
+    server.ask("CREATE TABLE dag (number int)", "handmade")
+    server.ask("GRANT CREATE, USAGE ON SCHEMA public TO handmade", "handmade")
+    found = environment.until("DatabaseReady", "False", "MigrationFailed")
+    assert "airflow db migrate failed (1)" in found["message"]
+    assert LOGIN["password"] not in str(environment.status())
+    assert not environment.items("deployments")
+
+
 def test_it_recovers_although_the_operator_is_killed(environment: Environment, server: DatabaseServer) -> None:
     watch = Stopwatch()
-    server.ask("GRANT CREATE, USAGE ON SCHEMA public TO handmade", "handmade")
+    server.ask("DROP TABLE dag", "handmade")
     eventually("migration", lambda: environment.items("jobs"))
-    watch.lap("granted: migrating")
+    watch.lap("nothing in the way: migrating")
     operators = environment.platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
     send(signal.SIGKILL, processes(operators[0]))
     environment.until_ready()

@@ -6,6 +6,7 @@ server-side apply that changes nothing.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
@@ -106,6 +107,7 @@ class Inventory:
         self._applied: dict[Key, dict[Ref, tuple[str, str]]] = {}
         self._home: dict[Ref, Key] = {}
         self._revisions: dict[Key, int] = {}
+        self._changes = itertools.count(1)  # of all environments: a number is never given twice
         self._deleted: dict[str, int | None] = {}  # uid → version of the deletion; the latest TOMBSTONES of them
 
     def observe(self, obj: Mapping[str, Any]) -> Key | None:
@@ -224,7 +226,7 @@ class Inventory:
         return True
 
     def revision(self, key: Key) -> int:
-        """Counts the changes of an environment's objects other than of their state; pods do not count."""
+        """Another number after each change of an environment's objects other than of their state; not of pods."""
         return self._revisions.get(key, 0)
 
     def let_go(self, key: Key) -> None:
@@ -234,7 +236,7 @@ class Inventory:
 
     def _revise(self, key: Key, ref: Ref) -> None:
         if ref.kind != "Pod":
-            self._revisions[key] = self._revisions.get(key, 0) + 1
+            self._revisions[key] = next(self._changes)
 
     def _remove(self, key: Key, ref: Ref) -> None:
         del self._home[ref]
@@ -244,3 +246,4 @@ class Inventory:
         if not self._seen[key]:
             del self._seen[key]
             self._applied.pop(key, None)
+            self._revisions.pop(key, None)

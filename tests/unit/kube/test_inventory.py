@@ -177,6 +177,18 @@ def test_a_list_repairs_what_watches_have_missed() -> None:
     assert inventory.keys() == {KEY}
 
 
+def test_a_revision_is_never_given_twice() -> None:
+    """A pass that rests on one must not be taken for done after all its objects were removed and came back."""
+    inventory = Inventory()
+    seen = set()
+    for uid in ("u1", "u2"):
+        inventory.observe(live(10, uid=uid))
+        seen.add(inventory.revision(KEY))
+        inventory.forget(live(11, uid=uid))
+        seen.add(inventory.revision(KEY))
+    assert len(seen) == 3, "two, and one for all times at which there is nothing"
+
+
 def test_a_revision_counts_all_but_states_and_pods() -> None:
     inventory = applied_at(10)
 
