@@ -12,7 +12,7 @@ from airfield.kube.client import KubeClient
 from airfield.kube.inventory import Child, Inventory
 from airfield.kube.kinds import Kind, Ref
 from airfield.kube.reflector import Reflector
-from airfield.kube.resources import Resources, namespaces_of, relisted, slim, wish
+from airfield.kube.resources import Resources, kept, namespaces_of, relisted, slim, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.runtime.queue import WorkQueue
 
@@ -190,15 +190,10 @@ class Watches:
         """Read our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
         resources = self.resources
         before = dict(resources.environments), dict(resources.tenants), dict(resources.classes)
-        environments, tenants, classes = await asyncio.gather(
-            kube.list(kinds.AIRFLOW_ENVIRONMENT),
-            kube.list(kinds.AIRFLOW_TENANT),
-            kube.list(kinds.AIRFLOW_ENVIRONMENT_CLASS),
-        )
-        now = (
-            {(obj["metadata"]["namespace"], obj["metadata"]["name"]): slim(obj) for obj in environments},
-            {obj["metadata"]["name"]: slim(obj) for obj in tenants},
-            {obj["metadata"]["name"]: slim(obj) for obj in classes},
+        now = await asyncio.gather(
+            _listed(kube, kinds.AIRFLOW_ENVIRONMENT, before[0]),
+            _listed(kube, kinds.AIRFLOW_TENANT, before[1]),
+            _listed(kube, kinds.AIRFLOW_ENVIRONMENT_CLASS, before[2]),
         )
         relisted(resources.environments, before[0], now[0])
         relisted(resources.tenants, before[1], now[1])
@@ -271,6 +266,12 @@ def _wanted(found: tuple[Key, Child] | None) -> object:
 def _key_of(metadata: Object) -> Any:
     """The key of an object: environments go by namespace and name, the others by name."""
     return (metadata["namespace"], metadata["name"]) if metadata.get("namespace") else metadata["name"]
+
+
+async def _listed(kube: KubeClient, kind: Kind, known: Mapping[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """All resources of a kind by key; those that are as they were known are the bodies that are known."""
+    objects = await kube.list(kind, boil=lambda obj: kept(known.get(_key_of(obj["metadata"])), obj))
+    return {_key_of(obj["metadata"]): obj for obj in objects}
 
 
 def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:

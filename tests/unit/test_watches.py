@@ -286,9 +286,8 @@ class Lists:
     def __init__(self, *objects: Object, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._objects, self._meanwhile = objects, meanwhile
 
-    async def list(self, kind: Kind, namespace: str | None = None, label_selector: str | None = None) -> list[Object]:
-        assert (namespace, label_selector) == (None, None)
-        found = [copy.deepcopy(obj) for obj in self._objects if obj["kind"] == kind.kind]
+    async def list(self, kind: Kind, *, boil: Callable[[Object], Object]) -> list[Object]:
+        found = [boil(copy.deepcopy(obj)) for obj in self._objects if obj["kind"] == kind.kind]
         await asyncio.sleep(0)
         self._meanwhile()
         return found
@@ -327,6 +326,16 @@ async def test_a_relist_without_news_has_no_environment_looked_at() -> None:
     lists = Lists(environment(DEMO, version=12), tenant("a", "team-a", version=12), blueprint(version=12))
     await watches.relist(lists)  # type: ignore[arg-type]
     assert queued(watches) == {"in turn": {"a", "standard"}}
+
+
+async def test_a_relist_does_not_hold_a_fleet_twice() -> None:
+    watches = watching(environment(DEMO), environment(OTHER))
+    bodies = dict(watches.resources.environments)
+    anew = environment(OTHER)  # deleted, and made again with the same name
+    anew["metadata"]["uid"] = "another"
+    await watches.relist(Lists(environment(DEMO), anew))  # type: ignore[arg-type]
+    assert watches.resources.environments[DEMO] is bodies[DEMO]
+    assert watches.resources.environments[OTHER] == anew
 
 
 def test_a_list_of_objects_finds_what_watches_lost() -> None:

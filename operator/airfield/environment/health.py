@@ -16,7 +16,8 @@ from airfield.kube.kinds import Ref
 
 FAST: Final = 1.0
 """Seconds between looks at an API server that is about to answer."""
-SLOW: Final = 10.0
+SLOW: Final = 30.0
+"""Seconds between looks at workloads: their events come sooner, and a fleet that is rolled out has many of them."""
 CLONE_AGAIN: Final = timedelta(minutes=3)
 """Age at which a dag-processor that looks for a ref in a stale clone is replaced."""
 

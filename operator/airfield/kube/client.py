@@ -12,7 +12,7 @@ from airfield.kube.kinds import POD, Kind, Ref, kind_named
 from airfield.kube.transport import Object, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 PAGE = 100
 """Objects in an answer: a Deployment takes 40 KiB of memory until it is boiled down."""
@@ -47,14 +47,17 @@ class KubeClient(Transport):
         label_selector: str | None = None,
         *,
         metadata_only: bool = False,
+        boil: Callable[[Object], Object] = lambda obj: obj,
     ) -> Objects:
         """All objects of a kind, in one namespace or in all, each with its apiVersion and kind.
 
-        Read in pages; begun again when the server has forgotten the snapshot that the pages come from.
+        Read in pages, of which nothing stays but what `boil` makes of each object; begun again when the server has
+        forgotten the snapshot that the pages come from.
         """
         if namespace is None and kind.namespaced and self._namespaces:
             lists = [
-                await self.list(kind, each, label_selector, metadata_only=metadata_only) for each in self._namespaces
+                await self.list(kind, each, label_selector, metadata_only=metadata_only, boil=boil)
+                for each in self._namespaces
             ]
             return [obj for objects in lists for obj in objects]
         for restarts_left in reversed(range(RETRIES)):
@@ -63,7 +66,7 @@ class KubeClient(Transport):
                 async for page, _ in self.pages(
                     kind, namespace or "", label_selector or "", metadata_only=metadata_only
                 ):
-                    items += page
+                    items += map(boil, page)
             except ApiError as error:
                 if not error.gone or not restarts_left:
                     raise

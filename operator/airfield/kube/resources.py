@@ -93,6 +93,14 @@ def slim(obj: Object) -> Object:
     return obj
 
 
+def kept(known: Object | None, listed: Object) -> Object:
+    """What stays of a listed object: the known body where the server has no other, so that none is held twice."""
+    same = known is not None and all(
+        known["metadata"].get(field) == listed["metadata"].get(field) for field in ("uid", "resourceVersion")
+    )
+    return known if known is not None and same else slim(listed)
+
+
 def _older(metadata: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     """Whether an object's version comes before a known one. Resource versions are comparable since Kubernetes 1.35."""
     ours, theirs = metadata.get("resourceVersion", ""), known.get("resourceVersion", "")

@@ -37,21 +37,21 @@ HINT = "; check image.reference, or without it catalog.versions[].image of the c
         ([component("Deployment", "scheduler", ready=True), child("ConfigMap", ready=False)], Done()),
         # Pods of a workload that serves, and task pods, are nobody's business here.
         ([component("Deployment", "scheduler", ready=True), pod("scheduler", "CrashLoopBackOff")], Done()),
-        ([BEHIND], Wait(Reason.STARTING, "waiting for scheduler (0 of 1 replicas available)", 10)),
+        ([BEHIND], Wait(Reason.STARTING, "waiting for scheduler (0 of 1 replicas available)", 30)),
         (
             [BEHIND, pod("worker", "ImagePullBackOff")],
-            Wait(Reason.STARTING, "waiting for scheduler (0 of 1 replicas available)", 10),
+            Wait(Reason.STARTING, "waiting for scheduler (0 of 1 replicas available)", 30),
         ),
         (
             [BEHIND, component("StatefulSet", "database", message="x")],
-            Wait(Reason.STARTING, "waiting for scheduler (0 of 1 replicas available), database (x)", 10),
+            Wait(Reason.STARTING, "waiting for scheduler (0 of 1 replicas available), database (x)", 30),
         ),
         # Rolled out once and behind now: that is not a start.
         (
             [component("Deployment", "scheduler", message="0 of 1", served=True), component("Deployment", "triggerer")],
-            Wait(Reason.UNHEALTHY, "has served and does not now: scheduler (0 of 1)", 10),
+            Wait(Reason.UNHEALTHY, "has served and does not now: scheduler (0 of 1)", 30),
         ),
-        ([child(message="x")], Wait(Reason.STARTING, "waiting for demo-scheduler (x)", 10)),
+        ([child(message="x")], Wait(Reason.STARTING, "waiting for demo-scheduler (x)", 30)),
         *(
             ([BEHIND, pod("scheduler", p)], Stall(Reason.IMAGE_PULL_FAILED, f"scheduler: {p}: m{HINT}", 15))
             for p in ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
