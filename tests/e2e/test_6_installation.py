@@ -1,13 +1,14 @@
 """The operator is upgraded, removed and installed again; an environment that runs does not notice."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clusters import turn
-from demo.platform import SYSTEM, Platform
+from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM, Platform
 from e2e.databases import DatabaseServer
 from e2e.environments import KINDS, Environment, Object
 from e2e.waiting import Stopwatch, eventually
@@ -112,11 +113,20 @@ def _repaired(environment: Environment) -> None:
     eventually("Service", back)
 
 
+def _documented() -> list[str]:
+    """What docs/installation.md says to an administrator of the previous release, without `helm` itself."""
+    text = (REPOSITORY / "docs" / "installation.md").read_text()
+    _, _, section = text.partition("**From 0.1.0.**")
+    found = re.search(r"^    helm (upgrade (?:.*\\\n)*.*)$", section, re.MULTILINE)
+    assert found, section
+    return shlex.split(found[1].replace("\\\n", "").replace("charts/airfield", str(OPERATOR_CHART)))
+
+
 def test_upgrade_from_the_previous_release(environment: Environment) -> None:
     platform = environment.platform
     before, pods = _picture(environment), _pods(platform)
     watch = Stopwatch()
-    platform.install_operator()
+    platform.helm(*_documented())
     watch.lap("upgraded")
     _until_led(platform, pods)
     watch.lap("a new replica leads")
