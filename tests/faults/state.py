@@ -53,25 +53,25 @@ class _Names:
         return self.text(found) if isinstance(found, str) else found
 
 
-async def state_of(team: Team, name: str = "demo", *, rollouts: bool = True) -> dict[str, Any]:
+async def state_of(team: Team, name: str = "demo", *, history: bool = True) -> dict[str, Any]:
     """Everything of an environment, by what it is called; {} when nothing is left of it.
 
-    With `rollouts`, how often each Deployment was rolled out is part of it.
+    With `history`, it tells how it came to be: how often each Deployment was rolled out, and Jobs that migrated.
     """
     environment = await team.kube.get(team.environment(name))
-    objects = await team.objects(name)
+    objects = {ref: obj for ref, obj in (await team.objects(name)).items() if history or ref.kind != "Job"}
     names = _Names({team.name.replace("-", "_"): "TEAM", team.name: "TEAM"})
-    for number, (ref, obj) in enumerate(sorted(objects.items())):
-        if ref.kind == "Secret":
-            for key, value in decoded(obj).items():
-                if key in _GENERATED:
-                    names.plain.setdefault(value, f"<{key} {number}>")
+    secrets = [obj for ref, obj in sorted(objects.items()) if ref.kind == "Secret"]
+    for number, secret in enumerate(secrets):
+        for key, value in decoded(secret).items():
+            if key in _GENERATED:
+                names.plain.setdefault(value, f"<{key} {number}>")
     found: dict[str, Any] = {}
     for ref, obj in sorted(objects.items()):
         if ref.kind == "Pod":
             continue
         what = f"{ref.kind} {names.text(ref.name)}"
-        found[what] = names.document(_boiled_down(obj, rollouts=rollouts))
+        found[what] = names.document(_boiled_down(obj, rollouts=history))
     if environment is not None:
         found["environment"] = names.document(_observed(environment))
     found |= {f"database {names.text(each)}": names.document(about) for each, about in _databases(team, name).items()}

@@ -92,7 +92,7 @@ class Slot:
         await self.put(mutation.kind, self.seeds[mutation.kind])
 
         async def back() -> bool:
-            lines = difference(await state_of(self.team, rollouts=False), self.state)
+            lines = difference(await state_of(self.team, history=False), self.state)
             assert not lines, "\n".join([f"after {mutation}:", *lines])
             return True
 
@@ -122,7 +122,7 @@ async def new_slot(site: FaultSite, kube: KubeClient) -> Slot:
     await team.put_environment()
     await team.until_ready()
     await team.settled_versions()
-    slot = Slot(site, team, {}, await state_of(team, rollouts=False))
+    slot = Slot(site, team, {}, await state_of(team, history=False))
     for kind in KINDS:
         live = await kube.get(slot.ref(kind))
         assert live is not None

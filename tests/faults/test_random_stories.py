@@ -188,10 +188,10 @@ class Stories(RuleBasedStateMachine):
             await fresh.until_ready(*world.environments)
         for name in ("a", "b"):
             await fresh.settled_versions(name)
-            wanted = await state_of(fresh, name, rollouts=False)
+            wanted = await state_of(fresh, name, history=False)
 
             async def same(name: str = name, wanted: Json = wanted) -> bool:
-                found = await state_of(self.team, name, rollouts=False)
+                found = await state_of(self.team, name, history=False)
                 if name not in world.environments:
                     found = {what: about for what, about in found.items() if not outlives(what)}
                 lines = difference(found, wanted)

@@ -1,6 +1,7 @@
 """Conditions: how a status tells a person and a machine what is true (Kubernetes API conventions, kstatus)."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -58,11 +59,20 @@ def is_true(body: Mapping[str, Any], kind: ConditionType) -> bool:
     return conditions_of(body).get(kind, {}).get("status") == "True"
 
 
-def with_stalled(ready: Condition) -> tuple[Condition, ...]:
-    """A Ready that knows no waiting: as long as it is not True, somebody must change something, and Stalled says so."""
-    if ready.status == "True":
-        return (ready,)
-    return ready, ready.model_copy(update={"type": ConditionType.STALLED.value, "status": "True"})
+def verdict(
+    old: Sequence[Condition], *, well: bool, reason: str, message: str, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """Ready of a resource that knows no waiting: as long as it is not well, somebody must act, and Stalled says so."""
+    ready = Condition(
+        type=ConditionType.READY.value,
+        status="True" if well else "False",
+        observed_generation=generation,
+        last_transition_time=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        reason=reason,
+        message=message[:4096],
+    )
+    stalled = ready.model_copy(update={"type": ConditionType.STALLED.value, "status": "True"})
+    return carry_transitions(old, (ready,) if well else (ready, stalled))
 
 
 def carry_transitions(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Condition, ...]:

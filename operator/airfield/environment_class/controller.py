@@ -20,6 +20,7 @@ from airfield.environment.ensure.database import connect_admin
 from airfield.environment.ensure.keys import connection_content
 from airfield.environment.ensure.run import Doors
 from airfield.environment.rollout import phase_of
+from airfield.environment.unreadable import unreadable_status
 from airfield.environment_class.status import class_status
 from airfield.environment_class.templates import Wanted, missing, wanted
 from airfield.helm.manifests import HelmError
@@ -52,8 +53,9 @@ class Controller:
             return None
         try:
             blueprint = AirflowEnvironmentClass.model_validate(body)
-        except ValidationError:
-            return None  # made under other CRDs; its environments say so
+        except ValidationError as error:
+            await self._write(body, unreadable_status(body, error, self._doors.clock()))
+            return None
         with bind(environment_class=name):
             templates = list(wanted(blueprint))
             problems = await self._build(templates)
@@ -162,10 +164,14 @@ class Controller:
         name = blueprint.metadata.name
         environments = len(self._doors.resources.of_class(name))
         status = class_status(blueprint, templates, problems, environments, self._doors.clock())
-        wanted_status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if wanted_status != body.get("status"):
-            ref = Ref(meta.API_VERSION, "AirflowEnvironmentClass", "", name)
-            live = await self._doors.kube.apply_status(ref, wanted_status)
+        await self._write(body, status.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    async def _write(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        name = body["metadata"]["name"]
+        if status != body.get("status"):
+            live = await self._doors.kube.apply_status(
+                Ref(meta.API_VERSION, "AirflowEnvironmentClass", "", name), status
+            )
             answered(self._doors.resources.classes, name, live)
 
 

@@ -1,9 +1,9 @@
 """The status of a class. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from airfield.api.conditions import Condition, ConditionType, carry_transitions, with_stalled
+from airfield.api.conditions import verdict
 from airfield.api.environment_class import AirflowEnvironmentClass, AirflowEnvironmentClassStatus, TemplateStatus
 from airfield.environment.reasons import Reason
 from airfield.environment_class.templates import Wanted
@@ -20,19 +20,16 @@ def class_status(
     errors = sorted({problem for problem in problems.values() if problem})
     building = len(problems) - len([problem for problem in problems.values() if problem])
     generation = blueprint.metadata.generation
-    message = "; ".join(errors) or (f"database templates are being made: {building}" if building else "")
-    ready = Condition(
-        type=ConditionType.READY.value,
-        status="False" if errors else "True",
-        observed_generation=generation,
-        last_transition_time=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        reason=(Reason.TEMPLATE_FAILED if errors else Reason.SUCCEEDED).value,
-        message=message[:4096],
-    )
-    previous = blueprint.status.conditions if blueprint.status else ()
     return AirflowEnvironmentClassStatus(
         observed_generation=generation,
-        conditions=carry_transitions(previous, with_stalled(ready)),
+        conditions=verdict(
+            blueprint.status.conditions if blueprint.status else (),
+            well=not errors,
+            reason=Reason.TEMPLATE_FAILED if errors else Reason.SUCCEEDED,
+            message="; ".join(errors) or (f"database templates are being made: {building}" if building else ""),
+            generation=generation,
+            now=now,
+        ),
         environments=environments,
         templates=tuple(
             TemplateStatus(

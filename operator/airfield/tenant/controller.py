@@ -1,12 +1,14 @@
 """The reconcile of one tenant: its status, so far."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
 from airfield.api import meta
 from airfield.api.tenant import AirflowTenant
+from airfield.environment.unreadable import unreadable_status
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
 from airfield.kube.resources import Resources, answered, namespaces_of
@@ -26,8 +28,9 @@ class Controller:
             return None
         try:
             tenant = AirflowTenant.model_validate(body)
-        except ValidationError:
-            return None  # made under other CRDs; its environments say so
+        except ValidationError as error:
+            await self._write(body, unreadable_status(body, error, self._clock()))
+            return None
         namespaces = namespaces_of(body)
         contested = {
             namespace: others
@@ -39,8 +42,11 @@ class Controller:
             )
         }
         status = tenant_status(tenant, contested, len(self._resources.in_namespaces(namespaces)), self._clock())
-        wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if wanted != body.get("status"):
-            live = await self._kube.apply_status(Ref(meta.API_VERSION, "AirflowTenant", "", name), wanted)
-            answered(self._resources.tenants, name, live)
+        await self._write(body, status.model_dump(mode="json", by_alias=True, exclude_none=True))
         return None
+
+    async def _write(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        name = body["metadata"]["name"]
+        if status != body.get("status"):
+            live = await self._kube.apply_status(Ref(meta.API_VERSION, "AirflowTenant", "", name), status)
+            answered(self._resources.tenants, name, live)

@@ -37,7 +37,7 @@ def test_every_reason_is_used(reason: Reason) -> None:
 
 
 def test_no_reason_is_spelled_out_elsewhere() -> None:
-    assert "reason=(Reason." in SOURCES
+    assert "reason=Reason." in SOURCES
     assert re.findall(r"\breason=\W*[\"'].*", SOURCES) == []
 
 
