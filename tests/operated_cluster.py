@@ -269,10 +269,8 @@ class Team:
 
     async def put_pod(self, name: str, spec: Json, **metadata: Any) -> Json:
         """A pod that the restricted Pod Security Standard allows, of one container called `base`."""
-        allowed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
-        allowed["seccompProfile"] = {"type": "RuntimeDefault"}
-        container = {"name": "base", "image": IMAGE, "securityContext": allowed}
-        return await self.put("v1", "Pod", name, {"spec": {"containers": [container], **spec}}, **metadata)
+        containers = [restricted_container("base", IMAGE)]
+        return await self.put("v1", "Pod", name, {"spec": {"containers": containers, **spec}}, **metadata)
 
     async def put_secret(self, name: str, content: Mapping[str, str]) -> Json:
         return await self.put("v1", "Secret", name, {"stringData": dict(content)})
@@ -382,6 +380,12 @@ class Team:
 
         await eventually(settled)
         return before
+
+
+def restricted_container(name: str, image: str) -> Json:
+    """A container that the restricted Pod Security Standard allows."""
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    return {"name": name, "image": image, "securityContext": {**context, "seccompProfile": {"type": "RuntimeDefault"}}}
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from airfield.kube import kinds
 from airfield.kube.kinds import Kind, Ref
-from operated_cluster import Team, eventually
+from operated_cluster import Team, eventually, restricted_container
 
 pytestmark = pytest.mark.apiserver
 
@@ -154,8 +154,10 @@ async def test_additions_of_others_stay(team: Team) -> None:
     await team.put_environment()
     await team.until_ready()
     space = f"--namespace={team.namespace}"
-    sidecar = {"name": "sidecar", "image": "mesh:1"}
-    pod = {"containers": [sidecar], "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}]}
+    pod = {
+        "containers": [restricted_container("sidecar", "mesh:1")],
+        "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}],
+    }
     additions = {"spec": {"template": {"spec": pod}, "progressDeadlineSeconds": 1234}}
     deployment = ("patch", "deployment/demo-scheduler", f"--patch={json.dumps(additions)}")
     for command in (("annotate", "service/demo-api-server", "mesh/port=8080"), deployment):
