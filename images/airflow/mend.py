@@ -1,9 +1,13 @@
 """Mends what keeps Airflow from ending: python mend.py /opt/venv. Fails when the text to be mended is not there.
 
-A LocalExecutor that shuts down sends one message for each worker that is alive, and any worker may take it. One that
-takes a message and ends before it is looked at gets none itself, so that another one waits for ever, and the scheduler
-for that: seen with Airflow 3.3.2 on a busy machine, with one idle worker of eight left. Its pod then stays for an hour,
-its whole grace period. A message too many harms nobody.
+A LocalExecutor that shuts down sends a message for each worker that it knows and that is alive; any worker may take it.
+Two things leave a worker without one (Airflow 3.3.2, on a busy machine), and the scheduler waits for that worker for
+ever, its pod for its whole grace period, an hour:
+
+- a worker that takes a message and ends before it is looked at gets none itself, so that another one lacks its own;
+- a scheduler that is told to end while it starts its workers does not know the one that it has just forked.
+
+A message too many harms nobody, so there is one for each worker that there can be.
 """
 # ruff: noqa: INP001 - a script of an image
 
@@ -18,7 +22,7 @@ BEFORE = """\
                 self.activity_queue.put(None)
 """
 AFTER = """\
-        for _ in self.workers:
+        for _ in range(self.parallelism):
             self.activity_queue.put(None)
 """
 

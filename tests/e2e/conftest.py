@@ -15,7 +15,7 @@ from localcluster import Cluster
 from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
-NAMESPACES = ("served", "external", "bundles", "cancelled", "installed", "disturbed")
+NAMESPACES = ("served", "external", "bundles", "cancelled", "installed", "disturbed", "bystander")
 LOGIN, PASSWORD = "git-login", "of-the-repository"
 
 
@@ -90,3 +90,15 @@ def server(platform: Platform) -> DatabaseServer:
             platform.namespace(name)
         platform.apply([blueprint, tenant])
     return server
+
+
+@pytest.fixture(scope="module")
+def bystander(server: DatabaseServer) -> Iterator[Environment]:
+    """A neighbour with which all is well: after a module whose environments go wrong it is what it was before."""
+    neighbour = Environment(server.platform, "bystander", "airflow")
+    neighbour.apply(executor="LocalExecutor", database={"server": {}})
+    neighbour.until_ready()
+    before = neighbour.picture()
+    yield neighbour
+    assert neighbour.picture() == before
+    assert neighbour.condition("Ready")["status"] == "True", neighbour.describe()

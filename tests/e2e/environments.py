@@ -21,6 +21,8 @@ KINDS = (
     "rolebindings,networkpolicies,poddisruptionbudgets"
 )
 """Whatever the operator makes for an environment."""
+CHURN = frozenset({"Pod", "Deployment", "StatefulSet", "Job", "PersistentVolumeClaim", "PodDisruptionBudget"})
+"""Kinds whose status changes by itself: of these only what somebody wants counts."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,17 @@ class Environment:
     def names(self, kinds: str = KINDS) -> set[str]:
         """`Kind/name` of what it has."""
         return {f"{each['kind']}/{each['metadata']['name']}" for each in self.items(kinds)}
+
+    def picture(self) -> dict[str, tuple[object, ...]]:
+        """What would be another if the environment had been touched: of pods, also whether they were restarted."""
+        found: dict[str, tuple[object, ...]] = {}
+        for each in self.items(KINDS):
+            metadata = each["metadata"]
+            restarts = [status["restartCount"] for status in each.get("status", {}).get("containerStatuses", [])]
+            version = metadata.get("generation") if each["kind"] in CHURN else metadata["resourceVersion"]
+            found[f"{each['kind']}/{metadata['name']}"] = (metadata["uid"], version, restarts)
+        assert len([name for name in found if name.startswith("Pod/")]) >= 4
+        return found
 
     def pod(self, component: str) -> Object:
         """The newest pod of a component."""

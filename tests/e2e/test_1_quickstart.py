@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from demo.platform import REPOSITORY
+from e2e.conftest import QUICKSTART
 from e2e.environments import Environment
 from e2e.processes import processes, stopped
 from e2e.secrecy import leaks
@@ -74,6 +75,7 @@ def _image(environment: Environment, deployment: str) -> str:
     return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
+@pytest.mark.usefixtures("bystander")
 def test_an_image_that_cannot_be_pulled(quickstart: Environment) -> None:
     watch = Stopwatch()
     pods = _serving(quickstart)
@@ -126,6 +128,36 @@ def _complaint(environment: Environment, word: str) -> str:
 def _pod_ready(environment: Environment) -> bool:
     conditions = environment.pod("scheduler")["status"]["conditions"]
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def test_orphaned_and_adopted(quickstart: Environment) -> None:
+    """What `Delete` takes away `Orphan` keeps: the embedded database with all that Airflow knew, and the keys."""
+    watch = Stopwatch()
+    query = "SELECT run_id FROM dag_run WHERE state = 'success' ORDER BY 1"
+    runs = _database(quickstart, query)
+    assert runs
+    kept = {name: found for name, found in quickstart.picture().items() if name.startswith(("Secret/", "Persistent"))}
+    _deletion_policy(quickstart, "Orphan")
+    quickstart.delete()
+    watch.lap("deleted, data kept")
+    assert quickstart.names() == set(kept)
+
+    quickstart.platform.apply(QUICKSTART / "environment.yaml")
+    quickstart.until_ready()
+    watch.lap("made again: Ready")
+    assert {name: quickstart.picture()[name] for name in kept} == kept
+    assert _database(quickstart, query) == runs
+
+
+def _deletion_policy(environment: Environment, policy: str) -> None:
+    patch = f'-p={{"spec":{{"deletionPolicy":"{policy}"}}}}'
+    environment.kubectl("patch", "afenv", environment.name, "--type=merge", patch)
+
+
+def _database(environment: Environment, query: str) -> list[str]:
+    """What the embedded database answers, a line a row."""
+    psql = ("sh", "-c", 'psql -qAt -c "$0" "$POSTGRES_DB"', query)
+    return environment.kubectl("exec", f"{environment.name}-db-0", "--", *psql).split()
 
 
 def test_deleted_without_a_trace(quickstart: Environment) -> None:

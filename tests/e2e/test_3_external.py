@@ -10,7 +10,7 @@ from e2e.environments import Environment
 from e2e.processes import processes, send
 from e2e.waiting import Stopwatch, eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady", "bystander")]
 
 LOGIN = {"host": HOST, "port": "5432", "database": "handmade", "username": "handmade", "password": "of-handmade-role"}
 SPEC = {"executor": "LocalExecutor", "database": {"external": {"secret": {"name": "metadata"}}}}

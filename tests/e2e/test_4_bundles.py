@@ -10,7 +10,7 @@ from e2e.databases import DatabaseServer
 from e2e.environments import Environment
 from e2e.waiting import Stopwatch, eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady", "bystander")]
 
 GOOD = f"http://git.{GIT}.svc.cluster.local/dags.git"
 NOWHERE = f"http://nowhere.{GIT}.svc.cluster.local/dags.git"

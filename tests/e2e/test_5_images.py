@@ -44,7 +44,7 @@ print(json.dumps([[*new, *old[:2]] for new, old in conf.deprecated_options.items
 SHUTDOWN = """
 from types import SimpleNamespace
 from airflow.executors.local_executor import LocalExecutor
-executor, messages = LocalExecutor(), []
+executor, messages = LocalExecutor(parallelism=2), []
 executor.activity_queue = SimpleNamespace(put=messages.append, close=lambda: None)
 executor.result_queue = SimpleNamespace(empty=lambda: True, close=lambda: None)
 ended = SimpleNamespace(is_alive=lambda: False, join=lambda: None, close=lambda: None)
@@ -53,6 +53,23 @@ executor.end()
 print(len(messages))
 """
 """Prints how many messages a LocalExecutor sends to two workers, each of which took one that was for another."""
+INTERRUPTED = """
+import multiprocessing, sys
+from airflow.executors.local_executor import LocalExecutor
+executor, started = LocalExecutor(parallelism=3), []
+start = multiprocessing.Process.start
+def interrupted(process):
+    start(process)
+    started.append(process)
+    if len(started) == 2:
+        sys.exit(7)
+multiprocessing.Process.start = interrupted
+try:
+    executor.start()
+finally:
+    executor.end()
+"""
+"""Ends with 7, if at all: told to end, as by a signal, between the start of a worker and the note of it."""
 
 
 class Pods:
@@ -134,6 +151,11 @@ def test_a_local_executor_ends_whoever_takes_its_messages(pods: Pods) -> None:
     code, said = pods.run("shutdown", AIRFLOW, TMP, LOGS, args=["python", "-c", SHUTDOWN])
     assert code == 0, said
     assert said.splitlines()[-1] == "2"
+
+
+def test_a_local_executor_ends_that_has_only_begun_to_start(pods: Pods) -> None:
+    code, said = pods.run("interrupted", AIRFLOW, TMP, LOGS, args=["python", "-c", INTERRUPTED])
+    assert code == 7, said
 
 
 def test_postgres_makes_a_cluster_and_serves(pods: Pods) -> None:

@@ -10,7 +10,7 @@ import pytest
 from clusters import turn
 from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM, Platform
 from e2e.databases import DatabaseServer
-from e2e.environments import KINDS, Environment, Object
+from e2e.environments import Environment, Object
 from e2e.waiting import Stopwatch, eventually
 
 pytestmark = pytest.mark.node
@@ -20,8 +20,6 @@ PREVIOUS = Path(__file__).with_name("data") / "airfield-0.1.0.tgz"
 NAMESPACE = "installed"
 SPEC = {"executor": "LocalExecutor", "database": {"embedded": {"size": "1Gi"}}}
 CRDS = ("airflowenvironmentclasses", "airflowenvironments", "airflowtenants")
-CHURN = frozenset({"Pod", "Deployment", "StatefulSet", "Job", "PersistentVolumeClaim", "PodDisruptionBudget"})
-"""Kinds whose status changes by itself: of these only what somebody wants counts."""
 
 
 def _lease_rights() -> list[Object]:
@@ -54,18 +52,6 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             environment.delete()
         finally:
             platform.install_operator()
-
-
-def _picture(environment: Environment) -> dict[str, tuple[object, ...]]:
-    """What would be another if the environment had been touched: of pods, also whether they were restarted."""
-    found: dict[str, tuple[object, ...]] = {}
-    for each in environment.items(KINDS):
-        metadata = each["metadata"]
-        restarts = [status["restartCount"] for status in each.get("status", {}).get("containerStatuses", [])]
-        version = metadata.get("generation") if each["kind"] in CHURN else metadata["resourceVersion"]
-        found[f"{each['kind']}/{metadata['name']}"] = (metadata["uid"], version, restarts)
-    assert len([name for name in found if name.startswith("Pod/")]) >= 5
-    return found
 
 
 def _pods(platform: Platform) -> set[str]:
@@ -124,13 +110,13 @@ def _documented() -> list[str]:
 
 def test_upgrade_from_the_previous_release(environment: Environment) -> None:
     platform = environment.platform
-    before, pods = _picture(environment), _pods(platform)
+    before, pods = environment.picture(), _pods(platform)
     watch = Stopwatch()
     platform.helm(*_documented())
     watch.lap("upgraded")
     _until_led(platform, pods)
     watch.lap("a new replica leads")
-    assert _picture(environment) == before
+    assert environment.picture() == before
     assert environment.condition("Ready")["status"] == "True"
     _repaired(environment)
     release = platform.get("crd", f"{CRDS[0]}.airfield.dev")["metadata"]["annotations"]
@@ -152,21 +138,21 @@ def test_a_replica_is_drained(environment: Environment) -> None:
 def test_uninstalled_and_installed_again(environment: Environment) -> None:
     platform = environment.platform
     environment.until_ready()
-    before, pods = _picture(environment), _pods(platform)
+    before, pods = environment.picture(), _pods(platform)
     watch = Stopwatch()
     platform.helm("uninstall", "airfield", "--wait")
     eventually("end of the operator", lambda: not _pods(platform))
     watch.lap("uninstalled")
-    assert _picture(environment) == before
+    assert environment.picture() == before
     platform.kubectl("get", "crd", *(f"{name}.airfield.dev" for name in CRDS))
     assert environment.condition("Ready")["status"] == "True"
 
     platform.install_operator()
     _until_led(platform, pods)
     watch.lap("installed again, and a replica leads")
-    assert _picture(environment) == before
+    assert environment.picture() == before
     _repaired(environment)
 
 
 def _picture_without_services(environment: Environment) -> dict[str, tuple[object, ...]]:
-    return {name: found for name, found in _picture(environment).items() if not name.startswith("Service/")}
+    return {name: found for name, found in environment.picture().items() if not name.startswith("Service/")}
