@@ -32,9 +32,7 @@ def settled(manifests: Sequence[Manifest], children: Mapping[Ref, Child]) -> tup
 
 
 def _spec(wanted: Mapping[str, Any], live: ClaimSpec) -> tuple[dict[str, Any], list[str]]:
-    fixed: dict[str, str | list[str]] = {"accessModes": list(live.access_modes)}
-    if live.named or "storageClassName" in wanted:
-        fixed["storageClassName"] = live.storage_class
+    fixed: dict[str, str | list[str]] = {"accessModes": list(live.access_modes), "storageClassName": live.storage_class}
     kept = [
         f"{word} {_text(fixed[field])} ({_text(wanted[field])} is wanted)"
         for field, word in _FIXED.items()
@@ -46,6 +44,8 @@ def _spec(wanted: Mapping[str, Any], live: ClaimSpec) -> tuple[dict[str, Any], l
             kept.append(f"size {live.size} ({size} is wanted; volumes do not shrink)")
         size = live.size
     spec = {**wanted, **{field: value for field, value in fixed.items() if value}}
+    if live.storage_class and not live.named:
+        del spec["storageClassName"]  # what we once name we can never take back
     return {**spec, "resources": {"requests": {"storage": size}}}, kept
 
 
