@@ -63,8 +63,11 @@ def ready(rounds: int, only: tuple[str, ...], cold: bool, keep: bool) -> None:
 @click.option(
     "--failing", type=click.IntRange(0, 50), default=0, envvar="FAILING", help="So many of 100 have pods that crash."
 )
-@click.option("--dry", is_flag=True, help="Write nothing into docs/; so it is with slow or failing pods, too.")
-def fleet(sizes: str, slow: int, failing: int, dry: bool) -> None:
+@click.option(
+    "--huge", type=click.IntRange(0, 50), default=0, envvar="HUGE", help="So many of 100 are as large as can be."
+)
+@click.option("--dry", is_flag=True, help="Write nothing into docs/; so it is with slow, failing or huge ones, too.")
+def fleet(sizes: str, slow: int, failing: int, huge: int, dry: bool) -> None:
     """A fleet of environments on simulated nodes: the floor, the operator, and other ways."""
     if current_kubeconfig() is not None:
         raise click.UsageError("the benchmark makes clusters of its own: unset CLUSTER")
@@ -72,7 +75,7 @@ def fleet(sizes: str, slow: int, failing: int, dry: bool) -> None:
     load = machine.load()
     if report.busy(load):
         say(click.style(f"the load average is {load:.1f}: other work falsifies the figures", fg="yellow"))
-    trouble = Trouble(slow, failing)
+    trouble = Trouble(slow, failing, huge)
     found = fleet_run.measure(numbers, say, trouble)
     facts = machine.describe() | machine.programs()
     section = fleet_report.render(found, facts, load)

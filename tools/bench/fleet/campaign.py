@@ -99,9 +99,10 @@ class _Campaign:
         return self._count - len(self.world.trouble.failing_ones([name for _, name in keys(self._count)]))
 
     @property
-    def _slow(self) -> int:
-        """How many environments become Ready late."""
-        return len(self.world.trouble.slow_ones([name for _, name in keys(self._count)]))
+    def _late(self) -> int:
+        """How many environments become Ready late, and may."""
+        names, trouble = [name for _, name in keys(self._count)], self.world.trouble
+        return len(trouble.slow_ones(names)) + len(trouble.huge_ones(names))
 
     @asynccontextmanager
     async def _phase(self, name: str, title: str) -> AsyncIterator[None]:
@@ -119,9 +120,9 @@ class _Campaign:
 
     async def _create(self) -> None:
         async with self._phase("create", "created until all are Ready"):
-            making = asyncio.create_task(self.api.apply_all(fleet(self._count)))
+            making = asyncio.create_task(self.api.apply_all(fleet(self._count, self.world.trouble)))
             if self.world.trouble:
-                started, others = time.monotonic(), self._well - self._slow
+                started, others = time.monotonic(), self._well - self._late
                 await self.api.until(ENVIRONMENTS, is_ready, others)
                 self.world.say(f"the {others} without trouble: Ready after {time.monotonic() - started:.1f} s")
             await self.api.until(ENVIRONMENTS, is_ready, self._well)

@@ -1,4 +1,4 @@
-"""Pods that are slow to start, or never do: an option of the benchmark. Some environments have only such pods."""
+"""Environments that are a trouble, an option: with pods that are slow or crash, or as large as can be."""
 
 import random
 from dataclasses import dataclass
@@ -10,6 +10,17 @@ import yaml
 from localcluster import tool
 
 SEED: Final = 1
+HUGE: Final = {
+    "config": {"custom": {f"option_{n:02d}": "x" * 4000 for n in range(60)}},
+    "env": [{"name": f"HUGE_{n:02d}", "value": "x" * 4000} for n in range(60)],
+    "dags": {
+        "bundles": [
+            {"name": f"bundle-{n:02d}", "git": {"url": f"https://git.example/{'x' * 900}/{n}.git", "ref": "main"}}
+            for n in range(32)
+        ]
+    },
+}
+"""Half a megabyte of a specification. Much more the API server does not take, since each pod template repeats it."""
 _ENVIRONMENT: Final = '.metadata.labels["airfield.dev/environment"]'
 _FAILS: Final = """
 conditions:
@@ -30,22 +41,26 @@ phase: Running
 
 @dataclass(frozen=True)
 class Trouble:
-    """In how many of a hundred environments pods are slow (30 to 90 s each), and in how many they crash."""
+    """In how many of 100 environments pods are slow (30 to 90 s each), in how many they crash; how many are huge."""
 
     slow: int = 0
     failing: int = 0
+    huge: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.slow or self.failing)
+        return bool(self.slow or self.failing or self.huge)
 
     def slow_ones(self, names: list[str]) -> list[str]:
         """Which of the environments have slow pods: the same in every run."""
-        return self._chosen(names)[: len(names) * self.slow // 100]
+        return self._chosen(names, 0, self.slow)
 
     def failing_ones(self, names: list[str]) -> list[str]:
         """Which of the environments have pods that crash."""
-        slow = len(self.slow_ones(names))
-        return self._chosen(names)[slow : slow + len(names) * self.failing // 100]
+        return self._chosen(names, self.slow, self.failing)
+
+    def huge_ones(self, names: list[str]) -> list[str]:
+        """Which of the environments have the specification `HUGE`."""
+        return self._chosen(names, self.slow + self.failing, self.huge)
 
     def write_stages(self, names: list[str], file: Path) -> Path:
         """Write what kwok is to do with pods: the usual, but for those of these environments."""
@@ -61,8 +76,10 @@ class Trouble:
         return file
 
     @staticmethod
-    def _chosen(names: list[str]) -> list[str]:
-        return random.Random(SEED).sample(names, len(names))  # noqa: S311 - the same in every run
+    def _chosen(names: list[str], before: int, share: int) -> list[str]:
+        """So many of a hundred, after those that have another trouble."""
+        shuffled = random.Random(SEED).sample(names, len(names))  # noqa: S311 - the same in every run
+        return shuffled[len(names) * before // 100 : len(names) * (before + share) // 100]
 
 
 def _of(usual: dict[str, Any], name: str, environments: list[str]) -> dict[str, Any]:

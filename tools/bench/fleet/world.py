@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from airfield.postgres.connection import Address
 from airflow_stub import AirflowStub, airflow_stub
-from bench.fleet.trouble import Trouble
+from bench.fleet.trouble import HUGE, Trouble
 from bench.setup import Say
 from demo.platform import REPOSITORY, Platform
 from localcluster import Cluster, Options
@@ -114,10 +114,14 @@ def surroundings(environments: int, database: Address) -> Iterator[Json]:
         yield {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}
 
 
-def fleet(environments: int) -> list[Json]:
+def fleet(environments: int, trouble: Trouble = NO_TROUBLE) -> list[Json]:
     """The environments themselves."""
     spec = {"className": CLASS, "stage": "dev", "deletionPolicy": "Delete"}
-    return [_resource("AirflowEnvironment", name, spec, namespace) for namespace, name in keys(environments)]
+    huge = trouble.huge_ones([name for _, name in keys(environments)])
+    return [
+        _resource("AirflowEnvironment", name, spec | HUGE if name in huge else spec, namespace)
+        for namespace, name in keys(environments)
+    ]
 
 
 def _resource(kind: str, name: str, spec: Json, namespace: str = "") -> Json:
