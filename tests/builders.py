@@ -36,8 +36,9 @@ def environment(name: str = "demo", namespace: str = "team-a", /, **spec: Any) -
     return AirflowEnvironment.model_validate({**body, "metadata": {**body["metadata"], **metadata}})
 
 
-def tenant(name: str = "team", /, namespaces: Sequence[str] = ("team-a",), **spec: Any) -> AirflowTenant:
-    given = {"namespaces": [{"name": namespace} for namespace in namespaces], "allowedClasses": ["standard"], **spec}
+def tenant(name: str = "team", /, namespaces: Sequence[str | Json] = ("team-a",), **spec: Any) -> AirflowTenant:
+    named = [{"name": each} if isinstance(each, str) else each for each in namespaces]
+    given = {"namespaces": named, "allowedClasses": ["standard"], **spec}
     return AirflowTenant.model_validate(resource("AirflowTenant", given, name))
 
 

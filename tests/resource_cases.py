@@ -255,6 +255,10 @@ def _platform() -> Iterator[Case]:
     yield Case("placed-user", tenant(owners=[{"kind": "User", "name": "jo", "namespace": "team"}]), ONE_OWNER)
     yield Case("robot", tenant(owners=[{"kind": "Robot", "name": "x"}]), "Unsupported value")
     yield Case("namespace-twice", tenant(namespaces=[{"name": "a"}] * 2), "Duplicate value")
+    yield Case("stages", tenant(namespaces=[{"name": "a", "stages": ["dev", "prod"]}, {"name": "b"}]))
+    yield Case("stage-twice-of-namespace", tenant(namespaces=[{"name": "a", "stages": ["dev"] * 2}]), "Duplicate value")
+    yield Case("no-stage", tenant(namespaces=[{"name": "a", "stages": []}]), "should have at least 1 items")
+    yield Case("unknown-stage", tenant(namespaces=[{"name": "a", "stages": ["live"]}]), "Unsupported value")
     yield Case("class-twice", tenant(allowedClasses=["a", "a"]), "Duplicate value")
     yield Case("labels", tenant(labels={"cost-centre": "4711", "example.com/a": ""}))
     for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):

@@ -223,6 +223,16 @@ async def test_two_tenants_claim_a_namespace(team: Team) -> None:
     await team.until_ready()
 
 
+async def test_a_namespace_for_other_stages(team: Team) -> None:
+    mine, other = {"name": team.namespace}, {"name": f"{team.namespace}-live", "stages": ["prod"]}
+    await team.put_tenant(namespaces=[{**mine, "stages": ["dev"]}, other])
+    await team.put_environment(stage="prod")
+    await team.until_stuck("StageNotAllowed", "spec.stage", "is for dev, not for 'prod'", f"in {other['name']}")
+    assert not await team.objects()
+    await team.put_tenant(namespaces=[{**mine, "stages": ["dev", "prod"]}, other])
+    await team.until_ready()
+
+
 async def test_what_the_api_server_refuses(team: Team) -> None:
     two = [{"name": "main", "git": GIT}, {"name": "main", "image": {"path": "/opt/airflow/dags"}}]
     await team.refused("spec.dags.bundles[1]", "Duplicate value", "main", dags={"bundles": two})

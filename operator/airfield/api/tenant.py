@@ -21,6 +21,7 @@ from airfield.api.base import (
     named,
 )
 from airfield.api.conditions import Conditions
+from airfield.api.environment import Stage
 from airfield.api.objectmeta import ObjectMeta
 
 _OWNED_PREFIXES: Final = ("airfield.dev/", "app.kubernetes.io/")
@@ -56,6 +57,9 @@ class TenantNamespace(Model):
     """A namespace that belongs to the tenant: every environment in it does."""
 
     name: NamespaceName = Field(description="Name of the namespace. Only one tenant may claim it.")
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=4), LIST_SET] | None = Field(
+        default=None, description="Stages of the environments that may be in it; all of them if absent."
+    )
 
 
 class AirflowTenantSpec(Model):

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     CLASS_NOT_FOUND = "ClassNotFound"
     CLASS_INVALID = "ClassInvalid"
     CLASS_NOT_ALLOWED = "ClassNotAllowed"
+    STAGE_NOT_ALLOWED = "StageNotAllowed"
     VERSION_NOT_FOUND = "VersionNotFound"
     SIZE_NOT_FOUND = "SizeNotFound"
     SERVER_NOT_FOUND = "ServerNotFound"

@@ -206,6 +206,24 @@ def test_a_class_that_the_tenant_may_not_use(allowed: list[str], shown: str) -> 
     assert "ask the platform team" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ([], "the platform team must give the tenant a namespace for it"),
+        ([{"name": "any"}, {"name": "late", "stages": ["prod", "preprod"]}], "make the environment in any, late"),
+        ([{"name": "early", "stages": ["test"]}], "the platform team must give"),
+    ],
+)
+def test_a_namespace_that_is_for_other_stages(others: list[Json], words: str) -> None:
+    of_dev = {"name": "team-a", "stages": ["dev", "test"]}
+    claim = tenant(namespaces=[of_dev, *others])
+    (problem,) = problems(environment(stage="prod"), None, claim)
+    assert problem.reason is Reason.STAGE_NOT_ALLOWED
+    assert "spec.stage: namespace 'team-a' of tenant 'team' is for dev, test, not for 'prod'" in problem.message
+    assert words in problem.message
+    assert resolve(environment(stage="test"), [claim], blueprint()).stage == "test"
+
+
 def test_a_namespace_of_no_tenant_or_of_two() -> None:
     with pytest.raises(Unresolved) as error:
         resolve(environment(), [], blueprint())
