@@ -259,6 +259,15 @@ def _platform() -> Iterator[Case]:
     yield Case("stage-twice-of-namespace", tenant(namespaces=[{"name": "a", "stages": ["dev"] * 2}]), "Duplicate value")
     yield Case("no-stage", tenant(namespaces=[{"name": "a", "stages": []}]), "should have at least 1 items")
     yield Case("unknown-stage", tenant(namespaces=[{"name": "a", "stages": ["live"]}]), "Unsupported value")
+    for kind, make in (("tenant", tenant), ("class", blueprint)):
+        demand = {"key": "data-classification", "values": ["public", "internal"], "description": "how secret it is"}
+        yield Case(f"required-{kind}", make(requiredLabels=[demand, {"key": "example.com/contact"}]))
+        yield Case(f"required-twice-{kind}", make(requiredLabels=[demand] * 2), "Duplicate value")
+        yield Case(f"required-nothing-{kind}", make(requiredLabels=[{**demand, "values": []}]), "at least 1 items")
+        yield Case(f"required-key-{kind}", make(requiredLabels=[{"key": "a b"}]), "requiredLabels[0].key")
+    yield Case("labels", environment(labels={"cost-centre": "4711", "example.com/a": ""}))
+    for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):
+        yield Case(f"label-{key}", environment(labels={key: "x"}), OWNED_LABELS)
     yield Case("class-twice", tenant(allowedClasses=["a", "a"]), "Duplicate value")
     yield Case("labels", tenant(labels={"cost-centre": "4711", "example.com/a": ""}))
     for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):

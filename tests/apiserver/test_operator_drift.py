@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import yaml
 
 from airfield.kube import kinds
 from airfield.kube.kinds import Kind, Ref
@@ -228,21 +229,25 @@ async def test_change_of_a_class_reaches_its_environments(team: Team) -> None:
         assert await team.existing(kinds.SERVICE, f"{name}-api-server") == service, "what did not change is not touched"
 
 
-async def test_change_of_a_tenants_labels_reaches_objects(team: Team) -> None:
-    await team.put_environment()
+async def test_labels_of_tenant_and_environment_reach_objects_and_task_pods(team: Team) -> None:
+    await team.put_environment(executor="KubernetesExecutor")
     await team.until_ready()
-    await team.put_tenant(labels={"cost-centre": "4711"})
+    wanted = {"cost-centre": "4711", "contact": "jo"}
+    await team.put_tenant(labels={"cost-centre": "4711"}, requiredLabels=[{"key": "contact"}])
+    await team.until_stuck("LabelMissing", "spec.labels.contact")
+    await team.put_environment(executor="KubernetesExecutor", labels={"contact": "jo"})
 
     async def labelled() -> bool:
         objects = [obj for obj in (await team.objects()).values() if obj["kind"] not in {"Pod", "Job"}]
-        lacking = [Ref.of(obj) for obj in objects if obj["metadata"]["labels"].get("cost-centre") != "4711"]
-        assert not lacking
-        pods = (await team.existing(kinds.DEPLOYMENT, "demo-scheduler"))["spec"]["template"]["metadata"]["labels"]
-        return bool(pods["cost-centre"] == "4711")
+        assert not [Ref.of(obj) for obj in objects if not wanted.items() <= obj["metadata"]["labels"].items()]
+        pods = (await team.existing(kinds.DEPLOYMENT, "demo-scheduler"))["spec"]["template"]
+        template = (await team.existing(kinds.CONFIG_MAP, "demo-pod-template"))["data"]["pod.yaml"]
+        assert all(wanted.items() <= pod["metadata"]["labels"].items() for pod in (pods, yaml.safe_load(template)))
+        return True
 
     await eventually(labelled)
     await team.until_ready()
-    await team.put_tenant(labels={})
+    await team.put_tenant(labels={}, requiredLabels=[])
 
     async def unlabelled() -> bool:
         both = await team.existing(kinds.SERVICE, "demo-api-server"), await team.existing(kinds.SECRET, "demo-fernet")

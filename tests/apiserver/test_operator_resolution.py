@@ -69,6 +69,19 @@ MISTAKES = (
         blueprint={"defaults": {"version": VERSION, "config": {"Core": {"executor": "x"}}}},
     ),
     Mistake(
+        "label",
+        "LabelMissing",
+        ("spec.labels.contact", "requires it: one of jo, kim"),
+        blueprint={"requiredLabels": [{"key": "contact", "values": ["jo", "kim"]}]},
+    ),
+    Mistake(
+        "label-of-the-tenant",
+        "LabelRefused",
+        ("spec.labels.contact", "says 'kim', not 'jo'", "remove it"),
+        {"labels": {"contact": "jo"}},
+        tenant={"labels": {"contact": "kim"}},
+    ),
+    Mistake(
         "ceiling",
         "CeilingExceeded",
         ("components.apiServer.replicas", "3 is above the ceiling", "2"),

@@ -26,6 +26,7 @@ from airfield.api.components import Components, Resources
 from airfield.api.conditions import Conditions
 from airfield.api.dags import DagBundle as DagBundle  # noqa: PLC0414 - part of this interface
 from airfield.api.dags import Dags
+from airfield.api.governance import GovernanceLabels
 from airfield.api.objectmeta import ObjectMeta
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE
 
@@ -208,6 +209,10 @@ class AirflowEnvironmentSpec(EnvironmentDefaults):
     class_name: Label = Field(description="The AirflowEnvironmentClass to build from.")
     stage: Stage = Field(description="How near to production this environment is.")
     dags: Dags | None = None
+    labels: GovernanceLabels | None = Field(
+        default=None,
+        description="Stamped on every object and pod, task pods included; the tenant's go before them.",
+    )
 
 
 class KeyStatus(Model):

@@ -23,6 +23,7 @@ from airfield.api.base import (
 )
 from airfield.api.conditions import Conditions
 from airfield.api.environment import EnvironmentDefaults, Stage
+from airfield.api.governance import RequiredLabels
 from airfield.api.objectmeta import ObjectMeta
 
 ExactVersion = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9]+\.[0-9]+\.[0-9]+([-+.a-z0-9]*)$")]
@@ -159,6 +160,9 @@ class AirflowEnvironmentClassSpec(Model):
         default=(), description="What the environments of each stage get; goes before `defaults` and the size."
     )
     ceilings: Ceilings | None = None
+    required_labels: RequiredLabels = Field(
+        default=(), description="Labels that each environment must have, from its tenant or of its own."
+    )
     chart: Chart | None = None
     values_template: Annotated[str, StringConstraints(min_length=1, max_length=32768)] | None = Field(
         default=None,

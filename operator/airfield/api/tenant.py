@@ -1,7 +1,7 @@
 """AirflowTenant: a team, its owners, its namespaces and what it may use."""
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -12,8 +12,6 @@ from airfield.api.base import (
     Count,
     Generation,
     Label,
-    LabelKey,
-    LabelValue,
     Model,
     NamespaceName,
     Rule,
@@ -22,9 +20,8 @@ from airfield.api.base import (
 )
 from airfield.api.conditions import Conditions
 from airfield.api.environment import Stage
+from airfield.api.governance import GovernanceLabels, RequiredLabels
 from airfield.api.objectmeta import ObjectMeta
-
-_OWNED_PREFIXES: Final = ("airfield.dev/", "app.kubernetes.io/")
 
 
 class OwnerKind(StrEnum):
@@ -77,18 +74,13 @@ class AirflowTenantSpec(Model):
     allowed_classes: Annotated[tuple[Label, ...], Field(max_length=64), LIST_SET] = Field(
         default=(), description="Classes that the tenant's environments may use."
     )
-    labels: (
-        Annotated[
-            dict[LabelKey, LabelValue],
-            Field(max_length=24),
-            Rule(
-                f"!self.exists(key, {' || '.join(f'key.startsWith({prefix!r})' for prefix in _OWNED_PREFIXES)})",
-                f"labels under {' and '.join(_OWNED_PREFIXES)} are the operator's own",
-                lambda labels: not any(key.startswith(_OWNED_PREFIXES) for key in labels),
-            ),
-        ]
-        | None
-    ) = Field(default=None, description="Stamped on every object and pod of the tenant's environments.")
+    labels: GovernanceLabels | None = Field(
+        default=None,
+        description="Stamped on every object and pod of the tenant's environments, which cannot say otherwise.",
+    )
+    required_labels: RequiredLabels = Field(
+        default=(), description="Labels that each environment must have, from the tenant or of its own."
+    )
 
 
 class AirflowTenantStatus(Model):

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     SIZE_NOT_FOUND = "SizeNotFound"
     SERVER_NOT_FOUND = "ServerNotFound"
     DATABASE_CHANGED = "DatabaseChanged"
+    LABEL_MISSING = "LabelMissing"
+    LABEL_REFUSED = "LabelRefused"
     RESERVED_SETTING = "ReservedSetting"
     CEILING_EXCEEDED = "CeilingExceeded"
 

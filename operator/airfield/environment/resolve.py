@@ -30,6 +30,7 @@ from airfield.environment.checks import (
     apply_ceilings,
     check_bundles,
     check_kind_of_database,
+    check_labels,
     check_reserved,
     check_resources,
 )
@@ -149,6 +150,7 @@ def resolve(
     except ValidationError as error:
         raise Unresolved([Problem(Reason.INVALID_SPEC, message) for message in validation_messages(error)]) from None
     problems = [
+        *check_labels(environment, tenant, blueprint),
         *check_reserved(settings, merged),
         *check_bundles(spec.dags.bundles if spec.dags else ()),
         *check_resources(settings, blueprint),
@@ -171,6 +173,7 @@ def resolve(
         settings=settings,
         bundles=(spec.dags.bundles if spec.dags else ()) or (IMAGE_DAGS,),
         labels={
+            **(spec.labels or {}),
             **(tenant.spec.labels or {}),
             meta.LABEL_TENANT: tenant.metadata.name,
             meta.LABEL_CLASS: spec.class_name,
@@ -229,7 +232,11 @@ def _check_stage(environment: AirflowEnvironment, tenant: AirflowTenant) -> None
 
 def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:
     """The layers of an environment, the lowest first. Unresolved when the class lacks the size that one asks for."""
-    own = {key: value for key, value in environment.spec.to_json().items() if key not in {"className", "stage", "dags"}}
+    own = {
+        key: value
+        for key, value in environment.spec.to_json().items()
+        if key not in {"className", "stage", "dags", "labels"}
+    }
     general = blueprint.spec.defaults.to_json() if blueprint.spec.defaults else {}
     stage = next((s.defaults.to_json() for s in blueprint.spec.stages if s.stage == environment.spec.stage), {})
     size_name = own.get("size") or stage.get("size") or general.get("size")

@@ -70,6 +70,24 @@ PROBLEMS: dict[str, tuple[Json, Json, Reason, tuple[str, ...]]] = {
         Reason.SERVER_NOT_FOUND,
         ("does not have any database server", "it has: none"),
     ),
+    "label": (
+        {},
+        {"requiredLabels": [{"key": "contact", "description": "whom to call"}]},
+        Reason.LABEL_MISSING,
+        ("spec.labels.contact (whom to call) is missing: class 'standard' requires it",),
+    ),
+    "label-empty": (
+        {"labels": {"contact": ""}},
+        {"requiredLabels": [{"key": "contact", "values": ["", "jo"]}]},
+        Reason.LABEL_MISSING,
+        ("spec.labels.contact is missing: class 'standard' requires it: one of , jo",),
+    ),
+    "label-value": (
+        {"labels": {"personal-data": "perhaps"}},
+        {"requiredLabels": [{"key": "personal-data", "values": ["yes", "no"]}]},
+        Reason.LABEL_REFUSED,
+        ("spec.labels.personal-data: class 'standard' does not allow 'perhaps': one of yes, no",),
+    ),
     "option": (
         {"config": {"core": {"executor": "x"}}},
         {},
@@ -204,6 +222,20 @@ def test_a_class_that_the_tenant_may_not_use(allowed: list[str], shown: str) -> 
     assert "'team' may not use class 'standard'" in problem.message
     assert f"(allowed: {shown})" in problem.message
     assert "ask the platform team" in problem.message
+
+
+def test_labels_that_a_tenant_requires_or_has_itself() -> None:
+    demands = [{"key": "owner"}, {"key": "personal-data", "values": ["yes", "no"]}]
+    claim = tenant(requiredLabels=demands, labels={"owner": "team-a"})
+    (lacks,) = problems(environment(), None, claim)
+    assert lacks.reason is Reason.LABEL_MISSING
+    assert "spec.labels.personal-data is missing: tenant 'team' requires it: one of yes, no" in lacks.message
+    own = {"personal-data": "no", "owner": "team-a", "purpose": "reports"}
+    labels = resolve(environment(labels=own), [claim], blueprint()).labels
+    assert own.items() <= labels.items()
+    (refused,) = problems(environment(labels={**own, "owner": "nobody"}), None, claim)
+    assert refused.reason is Reason.LABEL_REFUSED
+    assert "spec.labels.owner: tenant 'team' says 'team-a', not 'nobody'; remove it" in refused.message
 
 
 @pytest.mark.parametrize(
