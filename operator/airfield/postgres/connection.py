@@ -54,6 +54,8 @@ class _Silent:
             raise error
         try:
             connection = await psycopg.AsyncConnection.connect(**settings)
+        except UnicodeError:  # an empty part, or one of more than 63 characters: no resolver is even asked
+            raise psycopg.OperationalError(f"{address.host!r} is not the name of a host") from None
         except psycopg.OperationalError as failure:
             if monotonic() - started > SLOW_SECONDS:
                 self._until[place] = (monotonic() + SILENT_SECONDS, failure.with_traceback(None))

@@ -486,6 +486,8 @@ async def test_passwords_stay_out_of_the_servers_log(
         ({"database": "no-such-database"}, "Refused", "does not exist"),
         ({"port": 1}, "Unreachable", "127.0.0.1:1"),
         ({"host": "no-such-host.invalid"}, "Unreachable", "no-such-host.invalid"),
+        ({"host": "a" * 64}, "Unreachable", "is not the name of a host"),
+        ({"host": "no..host"}, "Unreachable", "is not the name of a host"),
         ({"sslmode": "require"}, "Unreachable", "SSL"),
     ],
 )
