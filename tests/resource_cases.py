@@ -265,6 +265,17 @@ def _platform() -> Iterator[Case]:
         yield Case(f"required-twice-{kind}", make(requiredLabels=[demand] * 2), "Duplicate value")
         yield Case(f"required-nothing-{kind}", make(requiredLabels=[{**demand, "values": []}]), "at least 1 items")
         yield Case(f"required-key-{kind}", make(requiredLabels=[{"key": "a b"}]), "requiredLabels[0].key")
+    rules = {"executors": ["KubernetesExecutor"], "exactVersion": True, "imageRegistries": ["registry:5000/airflow"]}
+    rules |= {"gitRepositories": ["https://git.example.com/data/", "git@host:team"]}
+    yield Case("policy", blueprint(policies=[{"stage": "prod", **rules}, {"stage": "dev"}]))
+    yield Case("policy-twice", blueprint(policies=[{"stage": "prod"}] * 2), "Duplicate value")
+    yield Case("policy-stage", blueprint(policies=[{"stage": "live"}]), "Unsupported value")
+    yield Case("policy-executor", blueprint(policies=[{"stage": "dev", "executors": ["Celery"]}]), "Unsupported value")
+    for key in ("executors", "imageRegistries", "gitRepositories"):
+        yield Case(f"policy-{key}", blueprint(policies=[{"stage": "dev", key: []}]), "should have at least 1 items")
+    for place in ("", "a b", "-a", "a\n"):
+        policy = {"stage": "dev", "gitRepositories": [place]}
+        yield Case(f"policy-{place!r}", blueprint(policies=[policy]), "gitRepositories[0]")
     yield Case("labels", environment(labels={"cost-centre": "4711", "example.com/a": ""}))
     for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):
         yield Case(f"label-{key}", environment(labels={key: "x"}), OWNED_LABELS)

@@ -82,6 +82,12 @@ MISTAKES = (
         tenant={"labels": {"contact": "kim"}},
     ),
     Mistake(
+        "policy",
+        "PolicyViolated",
+        ("spec.executor", "set by class", "for stage 'dev' allows KubernetesExecutor, not LocalExecutor"),
+        blueprint={"policies": [{"stage": "dev", "executors": ["KubernetesExecutor"]}]},
+    ),
+    Mistake(
         "ceiling",
         "CeilingExceeded",
         ("components.apiServer.replicas", "3 is above the ceiling", "2"),

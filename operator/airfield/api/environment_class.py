@@ -22,7 +22,7 @@ from airfield.api.base import (
     named,
 )
 from airfield.api.conditions import Conditions
-from airfield.api.environment import EnvironmentDefaults, Stage
+from airfield.api.environment import EnvironmentDefaults, Executor, Stage
 from airfield.api.governance import RequiredLabels
 from airfield.api.objectmeta import ObjectMeta
 
@@ -89,6 +89,31 @@ class Ceilings(Model):
     memory: Quantity | None = Field(default=None, description="Memory limit of one pod.")
     storage: Quantity | None = Field(default=None, description="Size of one volume.")
     replicas: Annotated[int, Field(ge=1, le=10)] | None = Field(default=None, description="Replicas of one component.")
+
+
+Place = Annotated[
+    str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._~+@:/\[\]]*$")
+]
+"""A registry or repository, or the beginning of its name up to a slash."""
+
+
+class StagePolicy(Model):
+    """What environments of a stage must keep to; what breaks it is refused, and what runs goes on unchanged."""
+
+    stage: Stage
+    executors: Annotated[tuple[Executor, ...], Field(min_length=1, max_length=2), LIST_SET] | None = Field(
+        default=None, description="Executors that may be used; all if absent."
+    )
+    exact_version: bool = Field(default=False, description="Whether `version` must be exact and no channel.")
+    image_registries: Annotated[tuple[Place, ...], Field(min_length=1, max_length=32), LIST_SET] | None = Field(
+        default=None,
+        description="Where the Airflow image must be from: `registry.example.com/airflow`; anywhere if absent.",
+    )
+    git_repositories: Annotated[tuple[Place, ...], Field(min_length=1, max_length=32), LIST_SET] | None = Field(
+        default=None,
+        description="Where DAGs from git must be from: `https://git.example.com/data/`; anywhere if absent. DAGs in the"
+        " image are the image's matter.",
+    )
 
 
 class ChartSource(StrEnum):
@@ -160,6 +185,9 @@ class AirflowEnvironmentClassSpec(Model):
         default=(), description="What the environments of each stage get; goes before `defaults` and the size."
     )
     ceilings: Ceilings | None = None
+    policies: Annotated[tuple[StagePolicy, ...], Field(max_length=4), list_map("stage")] = Field(
+        default=(), description="Rules for the environments of each stage."
+    )
     required_labels: RequiredLabels = Field(
         default=(), description="Labels that each environment must have, from its tenant or of its own."
     )

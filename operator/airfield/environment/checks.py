@@ -9,7 +9,6 @@ from airfield.api.environment import AirflowEnvironment, EnvironmentDefaults
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.quantity import amount
 from airfield.api.reserved import reserved_option, reserved_variable
-from airfield.api.tenant import AirflowTenant
 from airfield.environment.layers import Merged
 from airfield.environment.reasons import Reason
 
@@ -39,29 +38,6 @@ def check_kind_of_database(
         f"spec.database: the data of this environment is in a database of kind {known!r}, but {source} says {now!r};"
         f" nothing is moved. Set spec.database.{known} in the environment to keep it",
     )
-
-
-def check_labels(
-    environment: AirflowEnvironment, tenant: AirflowTenant, blueprint: AirflowEnvironmentClass
-) -> Iterator[Problem]:
-    """What governs an environment must be known; and what its tenant says of it, it cannot say otherwise."""
-    own, given = environment.spec.labels or {}, tenant.spec.labels or {}
-    for key in sorted(key for key in own.keys() & given.keys() if own[key] != given[key]):
-        yield Problem(
-            Reason.LABEL_REFUSED,
-            f"spec.labels.{key}: tenant {tenant.metadata.name!r} says {given[key]!r}, not {own[key]!r}; remove it",
-        )
-    labels = {**own, **given}
-    by_class = ((f"class {blueprint.metadata.name!r}", label) for label in blueprint.spec.required_labels)
-    by_tenant = ((f"tenant {tenant.metadata.name!r}", label) for label in tenant.spec.required_labels)
-    for whose, required in (*by_class, *by_tenant):
-        value, where = labels.get(required.key), f"spec.labels.{required.key}"
-        about = f" ({required.description})" if required.description else ""
-        choice = f": one of {', '.join(required.values)}" if required.values else ""
-        if not value:
-            yield Problem(Reason.LABEL_MISSING, f"{where}{about} is missing: {whose} requires it{choice}")
-        elif required.values and value not in required.values:
-            yield Problem(Reason.LABEL_REFUSED, f"{where}{about}: {whose} does not allow {value!r}{choice}")
 
 
 def check_reserved(settings: EnvironmentDefaults, merged: Merged) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     DATABASE_CHANGED = "DatabaseChanged"
     LABEL_MISSING = "LabelMissing"
     LABEL_REFUSED = "LabelRefused"
+    POLICY_VIOLATED = "PolicyViolated"
     RESERVED_SETTING = "ReservedSetting"
     CEILING_EXCEEDED = "CeilingExceeded"
 

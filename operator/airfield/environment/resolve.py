@@ -30,10 +30,10 @@ from airfield.environment.checks import (
     apply_ceilings,
     check_bundles,
     check_kind_of_database,
-    check_labels,
     check_reserved,
     check_resources,
 )
+from airfield.environment.governance import check_labels, check_policy
 from airfield.environment.layers import Layer, merge
 from airfield.environment.reasons import Reason
 
@@ -158,6 +158,15 @@ def resolve(
     ]
     version, image = _version(settings, blueprint, problems)
     server = _server(settings, blueprint, problems)
+    problems += check_policy(
+        environment,
+        blueprint,
+        spec.dags.bundles if spec.dags else (),
+        executor=settings.executor,
+        version=settings.version,
+        image=image,
+        origins=merged.origins,
+    )
     if problems:
         raise Unresolved(problems)
     own_postgres = blueprint.spec.catalog.postgres_image

@@ -1,0 +1,87 @@
+"""What class and tenant demand of every environment: labels, and a policy for each stage. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from airfield.api.dags import DagBundle
+from airfield.api.environment import AirflowEnvironment, Executor
+from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.api.tenant import AirflowTenant
+from airfield.environment.checks import Problem
+from airfield.environment.reasons import Reason
+
+_LEADS_OUT = re.compile(r"[/:]\.\.([/?#]|$)|%2[ef5]", re.IGNORECASE)
+"""What clients and servers make a way up of: `..`, or a dot, a slash or a per cent sign that is not written as such."""
+
+
+def check_labels(
+    environment: AirflowEnvironment, tenant: AirflowTenant, blueprint: AirflowEnvironmentClass
+) -> Iterator[Problem]:
+    """What governs an environment must be known; and what its tenant says of it, it cannot say otherwise."""
+    own, given = environment.spec.labels or {}, tenant.spec.labels or {}
+    for key in sorted(key for key in own.keys() & given.keys() if own[key] != given[key]):
+        yield Problem(
+            Reason.LABEL_REFUSED,
+            f"spec.labels.{key}: tenant {tenant.metadata.name!r} says {given[key]!r}, not {own[key]!r}; remove it",
+        )
+    labels = {**own, **given}
+    by_class = ((f"class {blueprint.metadata.name!r}", label) for label in blueprint.spec.required_labels)
+    by_tenant = ((f"tenant {tenant.metadata.name!r}", label) for label in tenant.spec.required_labels)
+    for whose, required in (*by_class, *by_tenant):
+        value, where = labels.get(required.key), f"spec.labels.{required.key}"
+        about = f" ({required.description})" if required.description else ""
+        choice = f": one of {', '.join(required.values)}" if required.values else ""
+        if not value:
+            yield Problem(Reason.LABEL_MISSING, f"{where}{about} is missing: {whose} requires it{choice}")
+        elif required.values and value not in required.values:
+            yield Problem(Reason.LABEL_REFUSED, f"{where}{about}: {whose} does not allow {value!r}{choice}")
+
+
+def check_policy(
+    environment: AirflowEnvironment,
+    blueprint: AirflowEnvironmentClass,
+    bundles: Sequence[DagBundle],
+    *,
+    executor: Executor | None,
+    version: str | None,
+    image: str,
+    origins: Mapping[str, str],
+) -> Iterator[Problem]:
+    """What the class's policy for the environment's stage does not allow, each with the layer that says it.
+
+    `version` as it was asked for, `image` as it would run.
+    """
+    stage = environment.spec.stage
+    policy = next((policy for policy in blueprint.spec.policies if policy.stage is stage), None)
+    if policy is None:
+        return
+    demands = f"the policy of class {blueprint.metadata.name!r} for stage {stage.value!r}"
+
+    def problem(where: str, what: str) -> Problem:
+        origin = next((origins[key] for key in (where, f"{where}.reference") if key in origins), None)
+        source = f" (set by {origin})" if origin else ""
+        return Problem(Reason.POLICY_VIOLATED, f"spec.{where}{source}: {demands} {what}")
+
+    if policy.executors is not None and executor is not None and executor not in policy.executors:
+        yield problem("executor", f"allows {_listed(policy.executors)}, not {executor.value}")
+    if policy.exact_version and version is not None and version in {c.name for c in blueprint.spec.catalog.channels}:
+        yield problem("version", f"wants an exact version, and {version!r} is a channel")
+    if policy.image_registries is not None and not _below(image, policy.image_registries):
+        yield problem("image", f"allows images of {_listed(policy.image_registries)}, not {image!r}")
+    if policy.git_repositories is not None:
+        for bundle in bundles:
+            if bundle.git is not None and not _below(bundle.git.url, policy.git_repositories):
+                where = f"dags.bundles[{bundle.name}].git.url"
+                yield problem(
+                    where, f"allows repositories of {_listed(policy.git_repositories)}, not {bundle.git.url!r}"
+                )
+
+
+def _below(name: str, places: Sequence[str]) -> bool:
+    """Whether a URL or an image is one of the places or lies below one, as long as nothing in it leads out again."""
+    below = any(name == place or name.startswith(place if place[-1] in "/:" else f"{place}/") for place in places)
+    return below and not _LEADS_OUT.search(name)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words)

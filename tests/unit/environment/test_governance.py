@@ -1,0 +1,128 @@
+"""Policies of a class for the stages of environments. What labels they demand is in test_resolve."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from airfield.environment.reasons import Reason
+from airfield.environment.resolve import Unresolved, resolve
+from builders import Json, blueprint, environment, tenant
+
+IMAGE = "registry.example.com/airflow/team-a:1"
+POLICY = "the policy of class 'standard' for stage 'prod'"
+PLACES = ["https://git.example.com/data", "git@host:team/", "registry:5000/air"]
+
+
+def broken(wanted: Json, policy: Json, defaults: Json | None = None, stage: str = "prod") -> list[str]:
+    """What the policy for production says to an environment."""
+    of_class = blueprint(policies=[{"stage": "prod", **policy}], defaults=defaults or {})
+    try:
+        resolve(environment(stage=stage, **wanted), [tenant()], of_class)
+    except Unresolved as error:
+        return [problem.message for problem in error.problems if problem.reason is Reason.POLICY_VIOLATED]
+    return []
+
+
+def from_git(*urls: str) -> Json:
+    bundles = [{"name": f"b{n}", "git": {"url": url, "ref": "main"}} for n, url in enumerate(urls)]
+    return {"dags": {"bundles": bundles}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "policy", "defaults", "says"),
+    [
+        (
+            {"executor": "LocalExecutor"},
+            {"executors": ["KubernetesExecutor"]},
+            {},
+            f"spec.executor (set by environment): {POLICY} allows KubernetesExecutor, not LocalExecutor",
+        ),
+        (
+            {},
+            {"executors": ["LocalExecutor"]},
+            {},
+            f"spec.executor (set by bundled defaults): {POLICY} allows LocalExecutor, not KubernetesExecutor",
+        ),
+        (
+            {"version": None},
+            {"exactVersion": True},
+            {"version": "stable"},
+            f"spec.version (set by class standard): {POLICY} wants an exact version, and 'stable' is a channel",
+        ),
+        (
+            {"image": {"reference": "elsewhere/airflow:1"}},
+            {"imageRegistries": ["here/air", "there"]},
+            {},
+            f"spec.image (set by environment): {POLICY} allows images of here/air, there, not 'elsewhere/airflow:1'",
+        ),
+        (
+            from_git("https://here/a.git", "https://elsewhere/a.git"),
+            {"gitRepositories": ["https://here/"]},
+            {},
+            f"spec.dags.bundles[b1].git.url: {POLICY} allows repositories of https://here/, not 'https://elsewhere/a.git'",
+        ),
+    ],
+    ids=["executor", "executor-of-nobody", "channel", "image", "repository"],
+)
+def test_what_breaks_a_policy(wanted: Json, policy: Json, defaults: Json, says: str) -> None:
+    assert broken(wanted, policy, defaults) == [says]
+    assert broken(wanted, policy, defaults, stage="dev") == []
+
+
+def test_what_keeps_to_it() -> None:
+    policy: Json = {"executors": ["LocalExecutor"], "exactVersion": True, "imageRegistries": PLACES}
+    wanted: dict[str, Any] = {"executor": "LocalExecutor", "image": {"reference": "registry:5000/air/flow:1"}}
+    baked = {"dags": {"bundles": [{"name": "baked", "image": {"path": "/opt/dags"}}]}}
+    assert broken({**wanted, **baked}, {**policy, "gitRepositories": PLACES}) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://git.example.com/data", True),
+        ("https://git.example.com/data/a/b.git", True),
+        ("https://git.example.com/data/a..b/c", True),
+        ("git@host:team/dags.git", True),
+        ("https://git.example.com/database/a", False),
+        ("https://git.example.com.evil.org/data/a", False),
+        ("https://git.example.com/data/../other/a", False),
+        ("https://git.example.com/data/%2E%2e/other/a", False),
+        ("https://git.example.com/data/.%2e/other", False),
+        ("https://git.example.com/data/..", False),
+        ("https://git.example.com/data/..?x", False),
+        ("https://git.example.com/data/a%2f..", False),
+        ("https://git.example.com/data/My%20Project/a", True),
+        ("http://git.example.com/data/a", False),
+        ("git@host:team", False),
+        ("git@host:team/../other", False),
+        ("git@host:teams/a", False),
+        ("git@host.evil.org:team/a", False),
+    ],
+)
+def test_where_a_repository_is(url: str, allowed: bool) -> None:
+    assert (broken(from_git(url), {"gitRepositories": PLACES}) == []) == allowed
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "tenants.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^    .*\n|^\n)+", text, re.MULTILINE)
+    of_tenant, *specs = (part["spec"] for block in blocks for part in _parts(block))
+    demands, own, rules = specs
+    place = {"name": "team-a", "stages": ["prod"]}
+    claim = tenant(namespaces=[*of_tenant["namespaces"], place], requiredLabels=demands["requiredLabels"])
+    of_class = blueprint(**rules, catalog={"versions": [{"version": "3.3.2", "image": IMAGE}]})
+    good = resolve(environment(stage="prod", **own), [claim], of_class)
+    assert own["labels"].items() <= good.labels.items()
+    with pytest.raises(Unresolved) as caught:
+        resolve(environment(stage="prod", executor="LocalExecutor"), [claim], of_class)
+    reasons = [problem.reason for problem in caught.value.problems]
+    assert reasons == [Reason.LABEL_MISSING, Reason.LABEL_MISSING, Reason.POLICY_VIOLATED]
+
+
+def _parts(block: str) -> list[Json]:
+    """The resources of a block of the page, each begun by a comment or alone."""
+    parts = re.split(r"^    # in an .*$", block, flags=re.MULTILINE)
+    return [found for part in parts if (found := yaml.safe_load(part))]
