@@ -48,7 +48,7 @@ async def serve(
         queues = (watches.environments, watches.tenants, watches.classes)
         signs = Signs(
             stalled=max(queue.stalled_for for queue in queues),
-            oldest=max(queue.oldest_age for queue in queues),
+            blocked=max(queue.blocked_for for queue in queues),
             unlisted=progress.unlisted,
             silent=progress.lease.silent_for if progress.lease else 0.0,
         )

@@ -59,6 +59,7 @@ class Watches:
         if deleted and _another(known, obj):
             return
         if deleted:
+            self.resources.gone.add(metadata["uid"])
             self.resources.environments.pop(key, None)
         else:
             self.resources.observe_environment(obj)
@@ -79,6 +80,7 @@ class Watches:
             return
         namespaces = namespaces_of(obj) | (namespaces_of(known) if known else set())
         if deleted:
+            self.resources.gone.add(obj["metadata"]["uid"])
             self.resources.tenants.pop(name, None)
         else:
             self.resources.tenants[name] = slim(obj)
@@ -97,6 +99,7 @@ class Watches:
         if deleted and _another(known, obj):
             return
         if deleted:
+            self.resources.gone.add(obj["metadata"]["uid"])
             self.resources.classes.pop(name, None)
         else:
             self.resources.classes[name] = slim(obj)
@@ -189,15 +192,16 @@ class Watches:
     async def relist(self, kube: KubeClient) -> None:
         """Read our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
         resources = self.resources
+        resources.gone.clear()
         before = dict(resources.environments), dict(resources.tenants), dict(resources.classes)
         now = await asyncio.gather(
             _listed(kube, kinds.AIRFLOW_ENVIRONMENT, before[0]),
             _listed(kube, kinds.AIRFLOW_TENANT, before[1]),
             _listed(kube, kinds.AIRFLOW_ENVIRONMENT_CLASS, before[2]),
         )
-        relisted(resources.environments, before[0], now[0])
-        relisted(resources.tenants, before[1], now[1])
-        relisted(resources.classes, before[2], now[2])
+        relisted(resources.environments, before[0], now[0], resources.gone)
+        relisted(resources.tenants, before[1], now[1], resources.gone)
+        relisted(resources.classes, before[2], now[2], resources.gone)
         changed = _changed(before[0], now[0])
         self._look_again(changed & before[0].keys())  # somebody's change, which a watch has lost
         self._look_again(changed - before[0].keys(), routine=True)

@@ -8,13 +8,14 @@ import pytest
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
+from airfield.postgres.names import database_name
 from faultproxy import Answer, End, Late, Rule
 from faultproxy.rules import Action
 from faults.fault_site import FaultSite
 from faults.stories import create_and_wait
 from operated_cluster import Team, eventually
 
-EVENT, LIST, APPLY, DELETE = (frozenset({verb}) for verb in ("event", "list", "apply", "delete"))
+EVENT, LIST, APPLY, PATCH, DELETE = (frozenset({verb}) for verb in ("event", "list", "apply", "patch", "delete"))
 WRITTEN_FIRST = ("configmaps", "serviceaccounts", "roles", "rolebindings", "networkpolicies")
 """Kinds of which an environment has more objects in all than are written at a time."""
 OURS = ("airflowenvironments", "airflowtenants", "airflowenvironmentclasses")
@@ -243,3 +244,32 @@ async def test_environments_whose_objects_are_changed_slowly_delay_nobody(
         assert all(left) if verbs == DELETE else not any(left), "the others were not slow"
     site.operator.kill()  # its connections would go on waiting
     await neighbour.leave()
+
+
+async def test_an_environment_deleted_before_its_finalizer_is_set(site: FaultSite, kube: KubeClient) -> None:
+    """Nothing holds its deletion up then, and nobody would clear away what were still made of it."""
+    team = site.new_team(kube)
+    await team.settle()
+    late = Rule(Late(3.0), PATCH, "airflowenvironments", team.namespace, "demo")
+    # Two watches tell of them: their creation at once, their deletion only when it is too late.
+    unsaid = Rule(Late(20.0), EVENT, "airflowenvironments", team.namespace, "demo", first=3, times=9)
+    before = len(site.proxy.seen)
+
+    async def begun() -> bool:
+        return any(request.verb == "patch" for request in script.taken)
+
+    async def refused() -> bool:
+        return any(
+            seen.status == 404 and seen.request.verb == "patch" and seen.request.namespace == team.namespace
+            for seen in site.proxy.seen[before:]
+        )
+
+    with site.faults(late, unsaid) as script:
+        await team.put_environment(deletionPolicy="Delete")
+        await eventually(begun)
+        await kube.delete(team.environment())
+        await eventually(refused)
+        await team.put_environment("later")
+        await team.until_ready("later")
+        assert not await team.objects()
+    assert site.databases(database_name(team.namespace, "demo")) == set()

@@ -71,15 +71,17 @@ async def test_one_whose_handlers_do_not_come_to_an_end(replica: Replica) -> Non
     running = asyncio.create_task(replica.environments.run(hang, workers=1))
     await asyncio.sleep(0)
     assert (await replica.ask("healthz"))[0] == 200
+    replica.environments.add(("team", "first"))
     replica.now = OLD
     status, said = await replica.ask("healthz")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert status == 503
-    assert said["seconds"]["oldest"] == said["seconds"]["stalled"] == OLD
-    assert ["nothing has come to an end" in said["problems"][0], "a key has waited" in said["problems"][1]] == [
-        True
-    ] * 2
+    assert said["seconds"]["blocked"] == said["seconds"]["stalled"] == OLD
+    assert [
+        "nothing has come to an end" in said["problems"][0],
+        "a key has waited for its own handler" in said["problems"][1],
+    ] == [True] * 2
 
 
 async def test_a_queue_that_does_not_run_is_no_reason(replica: Replica) -> None:

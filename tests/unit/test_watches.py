@@ -321,6 +321,20 @@ async def test_what_happens_during_a_relist_is_not_undone() -> None:
     assert queued(watches)["environments"] >= {DEMO, OTHER, NEW}
 
 
+async def test_what_comes_and_goes_during_a_relist_stays_away() -> None:
+    watches = watching(environment(DEMO))
+    rivals = environment(NEW), tenant("rival", "team-a"), blueprint("brief")
+
+    def meanwhile() -> None:
+        for rival in rivals:
+            see(watches, copy.deepcopy(rival))
+            see(watches, copy.deepcopy(rival), deleted=True)
+
+    await watches.relist(Lists(environment(DEMO), *rivals, meanwhile=meanwhile))  # type: ignore[arg-type]
+    assert set(watches.resources.environments) == {DEMO}
+    assert (watches.resources.tenants, watches.resources.classes) == ({}, {})
+
+
 async def test_a_relist_without_news_has_no_environment_looked_at() -> None:
     watches = watching(environment(DEMO), tenant("a", "team-a"), blueprint())
     lists = Lists(environment(DEMO, version=12), tenant("a", "team-a", version=12), blueprint(version=12))

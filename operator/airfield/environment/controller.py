@@ -25,6 +25,7 @@ from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective, Unresolved, resolve, validation_messages
 from airfield.environment.secrets import Key
 from airfield.environment.status import conditions, next_look
+from airfield.environment.unreadable import read
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from airfield.kube.resources import answered
@@ -70,8 +71,14 @@ class Controller:
             if environment.metadata.annotations.get(meta.ANNOTATION_PAUSED) == "true":
                 await self._report(environment, body, {}, None, paused=True)
                 return None
-            if meta.FINALIZER not in environment.metadata.finalizers:
-                await self._set_finalizers(environment, [*environment.metadata.finalizers, meta.FINALIZER])
+            finalizers = environment.metadata.finalizers
+            if meta.FINALIZER not in finalizers and not await self._set_finalizers(
+                environment, [*finalizers, meta.FINALIZER]
+            ):
+                self._memory.forget(
+                    key
+                )  # deleted before it was begun: what would be made of it now nobody would remove
+                return None
             return await self._ensure(environment, body)
 
     async def _ensure(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float:
@@ -116,7 +123,7 @@ class Controller:
     def _resolve(self, environment: AirflowEnvironment) -> Effective:
         resources = self._doors.resources
         try:
-            claims = [AirflowTenant.model_validate(body) for body in resources.claims(environment.metadata.namespace)]
+            claims = [read(AirflowTenant, body) for body in resources.claims(environment.metadata.namespace)]
         except ValidationError as error:
             found = "; ".join(validation_messages(error))
             raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
@@ -127,7 +134,7 @@ class Controller:
         if body is None:
             return None
         try:
-            return AirflowEnvironmentClass.model_validate(body)
+            return read(AirflowEnvironmentClass, body)
         except ValidationError as error:
             found = "; ".join(validation_messages(error))
             raise Unresolved.because(Reason.CLASS_INVALID, f"AirflowEnvironmentClass {name!r}: {found}") from None
@@ -147,7 +154,8 @@ class Controller:
         await self._report(environment, body, {ConditionType.HEALTHY: outcome}, None, deleting=True)
         return outcome.after
 
-    async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> None:
+    async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> bool:
+        """Whether the environment is still there."""
         metadata = environment.metadata
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
         patch = [
@@ -158,8 +166,9 @@ class Controller:
         live = await self._doors.kube.patch(ref, patch)
         if live is None or (metadata.deletion_timestamp is not None and not finalizers):
             self._doors.resources.environments.pop((metadata.namespace, metadata.name), None)
-        else:
-            self._doors.resources.observe_environment(live)
+            return False
+        self._doors.resources.observe_environment(live)
+        return True
 
     async def _invalid(self, key: tuple[str, str], body: Mapping[str, Any], error: ValidationError) -> float | None:
         """A resource that this operator cannot read, made under other CRDs: say so, and touch nothing else."""

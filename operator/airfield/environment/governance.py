@@ -49,7 +49,7 @@ def check_policy(
 ) -> Iterator[Problem]:
     """What the class's policy for the environment's stage does not allow, each with the layer that says it.
 
-    `version` as it was asked for, `image` as it would run.
+    `version` as it was asked for, `image` as it would run, "" if the version is unknown.
     """
     stage = environment.spec.stage
     policy = next((policy for policy in blueprint.spec.policies if policy.stage is stage), None)
@@ -66,7 +66,7 @@ def check_policy(
         yield problem("executor", f"allows {_listed(policy.executors)}, not {executor.value}")
     if policy.exact_version and version is not None and version in {c.name for c in blueprint.spec.catalog.channels}:
         yield problem("version", f"wants an exact version, and {version!r} is a channel")
-    if policy.image_registries is not None and not _below(image, policy.image_registries):
+    if image and policy.image_registries is not None and not _below(image, policy.image_registries):
         yield problem("image", f"allows images of {_listed(policy.image_registries)}, not {image!r}")
     if policy.git_repositories is not None:
         for bundle in bundles:

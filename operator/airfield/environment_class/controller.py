@@ -20,7 +20,7 @@ from airfield.environment.ensure.database import connect_admin
 from airfield.environment.ensure.keys import connection_content
 from airfield.environment.ensure.run import Doors
 from airfield.environment.rollout import phase_of
-from airfield.environment.unreadable import unreadable_status
+from airfield.environment.unreadable import read, unreadable_status
 from airfield.environment_class.status import class_status
 from airfield.environment_class.templates import Wanted, missing, wanted
 from airfield.helm.manifests import HelmError
@@ -52,7 +52,7 @@ class Controller:
         if body is None or "deletionTimestamp" in body["metadata"]:
             return None
         try:
-            blueprint = AirflowEnvironmentClass.model_validate(body)
+            blueprint = read(AirflowEnvironmentClass, body)
         except ValidationError as error:
             await self._write(body, unreadable_status(body, error, self._doors.clock()))
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 K = TypeVar("K")
 Key = tuple[str, str]
@@ -21,6 +21,8 @@ class Resources:
     environments: dict[Key, Object] = field(default_factory=dict)
     tenants: dict[str, Object] = field(default_factory=dict)
     classes: dict[str, Object] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set, repr=False)
+    """uids of what was deleted since the last relist began: a list that was made before may still have it."""
     _claims: dict[str, list[Object]] = field(default_factory=dict, repr=False)
     _indexed: tuple[Object, ...] = field(default=(), repr=False)
     """Which bodies `_claims` was made of; none is changed in place."""
@@ -72,10 +74,17 @@ def answered(store: dict[K, Object], key: K, live: Object | None) -> None:
         store[key] = slim(live)
 
 
-def relisted(store: dict[K, Object], before: Mapping[K, Object], listed: Mapping[K, Object]) -> None:
-    """Take in a complete list that was asked for when the store held `before`; what events did since stays."""
+def relisted(
+    store: dict[K, Object], before: Mapping[K, Object], listed: Mapping[K, Object], gone: Collection[str] = ()
+) -> None:
+    """Take in a complete list that was asked for when the store held `before`; what events did since stays.
+
+    `gone`: uids of what was deleted since.
+    """
     for key in before.keys() | listed.keys():
         if store.get(key) is before.get(key):
+            if key in listed and gone and listed[key]["metadata"]["uid"] in gone:
+                continue
             if key in listed:
                 store[key] = listed[key]
             else:

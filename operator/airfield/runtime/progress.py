@@ -7,8 +7,8 @@ from typing import Final
 
 STUCK_SECONDS: Final = 300.0
 """A queue in which keys wait but nothing has come to an end for so long makes the process count as dead."""
-STARVED_SECONDS: Final = 3600.0
-"""A key that has waited for so long is forgotten rather than late: a fleet of thousands is gone through in less."""
+BLOCKED_SECONDS: Final = 3600.0
+"""A handler for which its own key has waited for so long hangs: whatever it does is bounded in time, by minutes."""
 SILENT_SECONDS: Final = 60.0
 """So long may pass without an attempt at the Lease, each of which ends within seconds."""
 RELISTS: Final = 3
@@ -21,8 +21,8 @@ class Signs:
 
     stalled: float
     """How long keys have waited in a queue that works while nothing came to an end."""
-    oldest: float
-    """How long the key has waited that waits longest in a queue that works."""
+    blocked: float
+    """How long a key has waited for its own handler to end. A long line is no sign: a restart makes it longer."""
     unlisted: float
     """Since everything was last listed with success, or since the start."""
     silent: float
@@ -35,8 +35,8 @@ def problems(signs: Signs, resync: float) -> list[str]:
     found = []
     if signs.stalled > STUCK_SECONDS:
         found.append(f"keys wait, but nothing has come to an end for {signs.stalled:.0f} s")
-    if signs.oldest > STARVED_SECONDS:
-        found.append(f"a key has waited for {signs.oldest:.0f} s")
+    if signs.blocked > BLOCKED_SECONDS:
+        found.append(f"a key has waited for its own handler for {signs.blocked:.0f} s")
     if signs.unlisted > longest:
         found.append(f"nothing could be listed for {signs.unlisted:.0f} s")
     if signs.silent > SILENT_SECONDS:

@@ -154,6 +154,15 @@ class WorkQueue(Generic[K]):
         return now - self._oldest(now) if self._workers else 0.0
 
     @property
+    def blocked_for(self) -> float:
+        """Seconds that a key has waited for its own handler, which still runs: it hangs, or nearly so. 0: none.
+
+        A key that waits in line for a free worker is late, not blocked.
+        """
+        blocked = [wish.since for key, wish in self._waiting.items() if key in self._running]
+        return self._clock() - min(blocked) if blocked else 0.0
+
+    @property
     def stalled_for(self) -> float:
         """Seconds for which keys have waited while no handler came to an end: no progress; 0 when nothing waits.
 

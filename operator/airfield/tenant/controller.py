@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from airfield.api import meta
 from airfield.api.tenant import AirflowTenant
-from airfield.environment.unreadable import unreadable_status
+from airfield.environment.unreadable import read, unreadable_status
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
 from airfield.kube.resources import Resources, answered, namespaces_of
@@ -27,7 +27,7 @@ class Controller:
         if body is None or "deletionTimestamp" in body["metadata"]:
             return None
         try:
-            tenant = AirflowTenant.model_validate(body)
+            tenant = read(AirflowTenant, body)
         except ValidationError as error:
             await self._write(body, unreadable_status(body, error, self._clock()))
             return None

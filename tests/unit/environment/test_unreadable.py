@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from airfield.api.tenant import AirflowTenant
-from airfield.environment.unreadable import unreadable_status
+from airfield.environment.unreadable import read, unreadable_status
 from airfield.tenant.status import tenant_status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,6 +40,17 @@ def test_it_names_the_field_and_keeps_what_it_knew() -> None:
     assert (status["observedGeneration"], status["environments"]) == (2, 7)
     again = {**broken, "status": status}
     assert unreadable_status(again, error_of(again), datetime(2026, 1, 3, tzinfo=UTC)) == status
+
+
+def test_a_status_of_a_later_operator_is_not_read() -> None:
+    found = body({"displayName": "A"}, {"later": True, "environments": 3})
+    tenant = read(AirflowTenant, found)
+    assert (tenant.spec.display_name, tenant.status) == ("A", None)
+    with pytest.raises(ValidationError, match="later"):
+        read(AirflowTenant, body({"later": True}, {"later": True}))
+    known = read(AirflowTenant, body({}, {"environments": 3}))
+    assert known.status is not None
+    assert known.status.environments == 3
 
 
 @pytest.mark.parametrize("status", [None, {}, {"conditions": [{"kind": "of another version"}]}])

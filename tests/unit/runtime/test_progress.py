@@ -11,7 +11,7 @@ from airfield.runtime.progress import Signs, problems
         (Signs(0, 0, 0, 0), 600, []),
         (Signs(300, 3600, 1800, 60), 600, []),
         (Signs(301, 301, 0, 0), 600, ["301 s"]),
-        (Signs(0, 3601, 0, 0), 600, ["a key has waited for 3601 s"]),
+        (Signs(0, 3601, 0, 0), 600, ["a key has waited for its own handler for 3601 s"]),
         (Signs(0, 0, 1801, 0), 600, ["listed"]),
         (Signs(0, 0, 299, 0), 10, []),
         (Signs(0, 0, 301, 0), 10, ["listed"]),

@@ -469,7 +469,10 @@ async def test_what_waits_for_a_queue_that_does_not_run_has_no_age() -> None:
     while queue.depth == 2:  # noqa: ASYNC110 - until the worker has taken one
         await asyncio.sleep(0)
     now = 507.0
-    assert (queue.oldest_age, queue.stalled_for) == (7.0, 7.0)
+    assert (queue.oldest_age, queue.stalled_for, queue.blocked_for) == (7.0, 7.0, 0.0)
+    queue.add("late")  # its handler runs, and does not come to an end
+    now = 510.0
+    assert queue.blocked_for == 3.0
     release.set()
     await queue.stop()
     await running

@@ -29,7 +29,7 @@ class _Pass:
     run: Run
     outcomes: Mapping[ConditionType, Outcome]
     """Of the phases that were done."""
-    manifests: bytes
+    rendered: bytes
     """What was rendered, packed: a thousand environments may wait at the same time. Nothing where all is applied."""
 
 
@@ -57,7 +57,7 @@ class Memory:
         if last is None or last.wish != wished or not self._doors.secrets.unchanged(key[0], last.run.versions):
             return None
         run = last.run
-        run.resume(environment, unpacked(last.manifests) if last.manifests else [])
+        run.resume(environment, unpacked(last.rendered) if last.rendered else [])
         holds = dict(last.outcomes)
         if run.settled_at is None:
             holds = {kind: outcome for kind, outcome in holds.items() if kind in RENDERED}
@@ -70,9 +70,9 @@ class Memory:
         done = {kind: outcome for kind, outcome in outcomes.items() if isinstance(outcome, Done)}
         done.pop(ConditionType.HEALTHY, None)  # is looked at every time
         if done.keys() >= RENDERED:
-            manifests = packed(run.manifests) if run.settled_at is None else b""
+            rendered = packed(run.rendered) if run.settled_at is None else b""
             run.rest()
-            self._passes[run.key] = _Pass(wished, run, done, manifests)
+            self._passes[run.key] = _Pass(wished, run, done, rendered)
 
     def forget(self, key: Key) -> None:
         """Take in that an environment is gone."""

@@ -20,6 +20,7 @@ from airfield.environment.resolve import Effective
 from airfield.environment.rollout import is_job
 from airfield.environment.secrets import SecretFact
 from airfield.environment.template.renderer import TemplateRenderer
+from airfield.environment.volumes import settled
 from airfield.helm.template import Helm
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
@@ -82,7 +83,9 @@ class Run:
     """Decoded content of the Secrets in `facts`; never leaves the process but into the cluster and the database."""
     keys: dict[str, KeyStatus] = field(default_factory=dict)
     derived: list[Manifest] = field(default_factory=list, repr=False)
+    rendered: list[Manifest] = field(default_factory=list, repr=False)
     manifests: list[Manifest] = field(default_factory=list)
+    """What was rendered, fitted to the volumes that are there."""
     versions: dict[str, str] = field(default_factory=dict)
     """The resourceVersion at which each Secret was read or written; "" for one that did not exist."""
     notes: list[str] = field(default_factory=list)
@@ -121,12 +124,17 @@ class Run:
     def rest(self) -> None:
         """Let go of what the next pass brings anew: a thousand environments rest most of the time."""
         del self.environment, self.previous
-        self.manifests = []
+        self.rendered, self.manifests = [], []
 
-    def resume(self, environment: AirflowEnvironment, manifests: list[Manifest]) -> None:
+    def resume(self, environment: AirflowEnvironment, rendered: list[Manifest]) -> None:
         """Go on after a rest, with what is the case now."""
         self.environment, self.previous = environment, environment.status or AirflowEnvironmentStatus()
-        self.manifests = manifests
+        self.rendered = rendered
+        self.fit()
+
+    def fit(self) -> None:
+        """Fit what was rendered to the volumes: between two passes one may have been resized, or removed."""
+        self.manifests, self.notes = settled(self.rendered, self.children)
 
     def unready_for(self) -> timedelta:
         """How long the environment has not been Ready; 0 when it is."""

@@ -14,7 +14,6 @@ from airfield.environment.rollout import is_job, phase_of, prunable
 from airfield.environment.secrets import Key
 from airfield.environment.template.sandbox import ValuesError
 from airfield.environment.values import Endpoint
-from airfield.environment.volumes import settled
 from airfield.helm.manifests import HelmError
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import Ref
@@ -34,7 +33,7 @@ async def ensure_rendered(run: Run) -> Outcome:
         content = run.contents[Key.DATABASE.secret(run.effective.name)]
         external = Endpoint(content["host"], int(content["port"]), content["sslmode"])
     try:
-        run.manifests = await render(
+        run.rendered = await render(
             run.doors.helm,
             run.doors.templates,
             run.doors.settings.chart,
@@ -51,7 +50,7 @@ async def ensure_rendered(run: Run) -> Outcome:
         return Stall(Reason.CHART_FAILED, str(error))
     except NotAdmitted as error:
         return Stall(Reason.NOT_ADMITTED, str(error))
-    run.manifests, run.notes = settled(run.manifests, run.children)
+    run.fit()
     run.objects = len(run.manifests)
     if run.previous.applied:
         run.doors.inventory.recognise(run.key, _lasting(run), run.previous.applied)
