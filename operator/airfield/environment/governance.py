@@ -1,10 +1,10 @@
-"""What class and tenant demand of every environment: labels, and a policy for each stage. Pure."""
+"""What class and tenant demand of every environment: its place, labels, and a policy for each stage. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from airfield.api.dags import DagBundle
-from airfield.api.environment import AirflowEnvironment, Executor
+from airfield.api.environment import AirflowEnvironment, Executor, Stage
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.checks import Problem
@@ -12,6 +12,20 @@ from airfield.environment.reasons import Reason
 
 _LEADS_OUT = re.compile(r"[/:]\.\.([/?#]|$)|%2[ef5]", re.IGNORECASE)
 """What clients and servers make a way up of: `..`, or a dot, a slash or a per cent sign that is not written as such."""
+
+
+def check_stage(environment: AirflowEnvironment, tenant: AirflowTenant) -> Iterator[Problem]:
+    """A namespace may be for other stages; the message says where this one may be."""
+    stage, namespace = environment.spec.stage, environment.metadata.namespace
+    places = {place.name: place.stages or tuple(Stage) for place in tenant.spec.namespaces}
+    if stage not in places.get(namespace, tuple(Stage)):
+        fit = ", ".join(sorted(name for name, stages in places.items() if stage in stages))
+        cure = f"make the environment in {fit}" if fit else "the platform team must give the tenant a namespace for it"
+        yield Problem(
+            Reason.STAGE_NOT_ALLOWED,
+            f"spec.stage: namespace {namespace!r} of tenant {tenant.metadata.name!r} is for"
+            f" {_listed(places[namespace])}, not for {stage.value!r}; {cure}",
+        )
 
 
 def check_labels(

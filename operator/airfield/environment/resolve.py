@@ -33,7 +33,7 @@ from airfield.environment.checks import (
     check_reserved,
     check_resources,
 )
-from airfield.environment.governance import check_labels, check_policy
+from airfield.environment.governance import check_labels, check_policy, check_stage
 from airfield.environment.layers import Layer, merge
 from airfield.environment.reasons import Reason
 
@@ -142,7 +142,6 @@ def resolve(
             f"spec.className: tenant {tenant.metadata.name!r} may not use class {spec.class_name!r}"
             f" (allowed: {allowed}); ask the platform team",
         )
-    _check_stage(environment, tenant)
     merged = merge(layers(environment, blueprint))
     apply_ceilings(merged, blueprint)
     try:
@@ -150,6 +149,7 @@ def resolve(
     except ValidationError as error:
         raise Unresolved([Problem(Reason.INVALID_SPEC, message) for message in validation_messages(error)]) from None
     problems = [
+        *check_stage(environment, tenant),
         *check_labels(environment, tenant, blueprint),
         *check_reserved(settings, merged),
         *check_bundles(spec.dags.bundles if spec.dags else ()),
@@ -223,20 +223,6 @@ def _tenant(namespace: str, claims: Sequence[AirflowTenant]) -> AirflowTenant:
             " platform team must remove it from all but one",
         )
     return claims[0]
-
-
-def _check_stage(environment: AirflowEnvironment, tenant: AirflowTenant) -> None:
-    """Unresolved when the namespace is for other stages; the message says where this one may be."""
-    stage, namespace = environment.spec.stage, environment.metadata.namespace
-    places = {place.name: place.stages or tuple(Stage) for place in tenant.spec.namespaces}
-    if stage not in places.get(namespace, tuple(Stage)):
-        fit = ", ".join(sorted(name for name, stages in places.items() if stage in stages))
-        cure = f"make the environment in {fit}" if fit else "the platform team must give the tenant a namespace for it"
-        raise Unresolved.because(
-            Reason.STAGE_NOT_ALLOWED,
-            f"spec.stage: namespace {namespace!r} of tenant {tenant.metadata.name!r} is for"
-            f" {', '.join(places[namespace])}, not for {stage.value!r}; {cure}",
-        )
 
 
 def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:
