@@ -75,19 +75,20 @@ class Wire:
         good: set[tuple[str, str]] = set()
         try:
             async with asyncio.timeout(seconds):
-                async for kind, obj in self.watch(path):
-                    if kind not in {"ADDED", "MODIFIED", "DELETED"}:
-                        continue
-                    key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-                    if kind != "DELETED" and satisfied(obj):
-                        good.add(key)
-                    else:
-                        good.discard(key)
-                    if len(good) >= count:
-                        return
+                while True:  # the API server ends a watch that falls behind
+                    good.clear()
+                    async for kind, obj in self.watch(path):
+                        if kind not in {"ADDED", "MODIFIED", "DELETED"}:
+                            continue
+                        key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+                        if kind != "DELETED" and satisfied(obj):
+                            good.add(key)
+                        else:
+                            good.discard(key)
+                        if len(good) >= count:
+                            return
         except TimeoutError:
             raise TimeoutError(f"{len(good)} of {count} objects of {path} are as they should be") from None
-        raise ConnectionError(f"the watch of {path} ended")
 
 
 @asynccontextmanager

@@ -27,7 +27,12 @@ CLASS: Final = "bench"
 PER_NAMESPACE: Final = 10
 """Environments that share a namespace, and a tenant."""
 PODS_PER_NODE: Final = 2_000
-MORE_OF_AIRFLOW: Final = "INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');"
+MORE_OF_AIRFLOW: Final = """
+INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
+CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
+INSERT INTO dag_bundle SELECT 'bundle-' || lpad(n::text, 2, '0'), true, now() FROM generate_series(0, 31) n;
+"""
+"""A role for the administrator; and the bundles of huge environments, all of them fetched."""
 
 
 @dataclass(frozen=True)
