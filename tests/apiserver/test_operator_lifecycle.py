@@ -68,6 +68,22 @@ async def test_orphan_and_adoption(team: Team) -> None:
         assert connection.execute("SELECT to_regclass('public.keepsake') IS NOT NULL").fetchone() == (True,)
 
 
+async def test_delete_of_what_cannot_be_read_keeps_the_data(team: Team) -> None:
+    """Its class would delete them in development; of a specification that cannot be read, nobody knows the stage."""
+    presets = [{"stage": "dev", "defaults": {"deletionPolicy": "Delete"}}]
+    await team.put_class(stages=presets)
+    await team.put_environment(stage="prod")
+    await team.until_ready()
+    secrets = {key: await team.secret(f"demo-{key}") for key in KEYS}
+    await team.put_environment(stage="prod", labels={"cost centre": "4711"})  # no schema can look at a map's keys
+    await team.until_stuck("InvalidSpec", "labels")
+    await delete(team)
+    await eventually(lambda: nothing_left(team, "Secret", "PersistentVolumeClaim"))
+    assert {key: await team.secret(f"demo-{key}") for key in KEYS} == secrets
+    with team.site.in_database(secrets["database"]) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 async def test_delete_of_what_never_came_to_be(team: Team) -> None:
     """What cannot be resolved can be deleted nevertheless."""
     await team.put_environment(className="nowhere", deletionPolicy="Delete")

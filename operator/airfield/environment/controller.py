@@ -233,10 +233,13 @@ class Controller:
 
 
 def _policy(body: Mapping[str, Any]) -> dict[str, str]:
-    """What can be read of a specification that cannot be read as a whole: its class, and what becomes of its data."""
+    """What can be read of a specification that cannot be read as a whole: its class, and what becomes of its data.
+
+    Data are deleted only if it says so itself: its stage and size, by which its class would decide, are not known.
+    """
     spec = body.get("spec")
     spec = spec if isinstance(spec, dict) else {}
-    found = {}
+    found = {"deletionPolicy": DeletionPolicy.ORPHAN.value}
     if isinstance(spec.get("className"), str):
         found["className"] = spec["className"]
     if spec.get("deletionPolicy") in set(DeletionPolicy):
