@@ -79,7 +79,7 @@ def fields(effective: Effective) -> Iterator[Field]:
         yield from _leaves({f"databaseServers[{effective.server.name}]": effective.server.to_json()}, "", {}, blueprint)
     yield Field("valuesTemplate", *(("(custom)", blueprint) if effective.values_template else ("(bundled)", "chart")))
     for name, value in sorted(effective.labels.items()):
-        yield Field(f"labels[{name}]", value, tenant if not name.startswith("airfield.dev/") else "operator")
+        yield Field(f"labels[{name}]", value, effective.origins.get(f"labels[{name}]", "operator"))
 
 
 async def _chart_options(effective: Effective, tools: Tools, kube_version: str | None) -> list[Field]:

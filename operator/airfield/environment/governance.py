@@ -10,8 +10,12 @@ from airfield.api.tenant import AirflowTenant
 from airfield.environment.checks import Problem
 from airfield.environment.reasons import Reason
 
-_LEADS_OUT = re.compile(r"[/:]\.\.([/?#]|$)|%2[ef5]", re.IGNORECASE)
+_LEADS_OUT = re.compile(r"[/:]\.\.([/?#]|$)|%2[ef5]|%5c", re.IGNORECASE)
 """What clients and servers make a way up of: `..`, or a dot, a slash or a per cent sign that is not written as such."""
+
+
+_TAG = re.compile(r"(:[^/:@]+)?(@.*)?$")
+"""What follows the name of an image. The port of a registry is followed by a slash."""
 
 
 def check_stage(environment: AirflowEnvironment, tenant: AirflowTenant) -> Iterator[Problem]:
@@ -59,11 +63,13 @@ def check_policy(
     executor: Executor | None,
     version: str | None,
     image: str,
+    variables: Sequence[str],
     origins: Mapping[str, str],
 ) -> Iterator[Problem]:
     """What the class's policy for the environment's stage does not allow, each with the layer that says it.
 
-    `version` as it was asked for, `image` as it would run, "" if the version is unknown.
+    `version` as it was asked for, `image` as it would run, "" if the version is unknown; the names of environment
+    `variables`.
     """
     stage = environment.spec.stage
     policy = next((policy for policy in blueprint.spec.policies if policy.stage is stage), None)
@@ -80,9 +86,16 @@ def check_policy(
         yield problem("executor", f"allows {_listed(policy.executors)}, not {executor.value}")
     if policy.exact_version and version is not None and version in {c.name for c in blueprint.spec.catalog.channels}:
         yield problem("version", f"wants an exact version, and {version!r} is a channel")
-    if image and policy.image_registries is not None and not _below(image, policy.image_registries):
+    if (
+        image
+        and policy.image_registries is not None
+        and not any(_below(name, policy.image_registries) for name in (image, _TAG.sub("", image)))
+    ):
         yield problem("image", f"allows images of {_listed(policy.image_registries)}, not {image!r}")
     if policy.git_repositories is not None:
+        for name in variables:
+            if name.startswith("GIT_") or name in {"HOME", "XDG_CONFIG_HOME"}:
+                yield problem(f"env.{name}", "allows no variable by which git may be led to another repository")
         for bundle in bundles:
             if bundle.git is not None and not _below(bundle.git.url, policy.git_repositories):
                 where = f"dags.bundles[{bundle.name}].git.url"

@@ -165,6 +165,7 @@ def resolve(
         executor=settings.executor,
         version=settings.version,
         image=image,
+        variables=[variable.name for variable in settings.env or ()],
         origins=merged.origins,
     )
     if problems:
@@ -192,6 +193,8 @@ def resolve(
         values_template=blueprint.spec.values_template,
         origins={
             **merged.origins,
+            **{f"labels[{key}]": "environment" for key in spec.labels or ()},
+            **{f"labels[{key}]": f"tenant {tenant.metadata.name}" for key in tenant.spec.labels or ()},
             "catalog.postgresImage": f"class {spec.class_name}" if own_postgres else BUNDLED_LAYER,
         },
     )

@@ -61,6 +61,9 @@ def test_every_layer_is_named(airfield: Airfield) -> None:
     assert found["databaseServers[main].host"] == ("db.example", "class c")
     assert found["tenant"] == ("t", "tenant t")
     assert found["labels[team]"] == ("a", "tenant t")
+    assert found["labels[airfield.dev/stage]"] == ("dev", "operator")
+    own = explained(airfield, stream(database={"server": {}}, labels={"contact": "jo", "team": "a"}))
+    assert (own["labels[contact]"], own["labels[team]"]) == (("jo", "environment"), ("a", "tenant t"))
     assert not [field for field in found if field.startswith("database.embedded")]
 
 

@@ -80,6 +80,32 @@ def test_what_keeps_to_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("image", "allowed"),
+    [
+        ("registry:5000/air", True),
+        ("registry:5000/air:3.3.2", True),
+        ("registry:5000/air@sha256:0a", True),
+        ("registry:5000/air:3.3.2@sha256:0a", True),
+        ("registry:5000/air/flow:3.3.2", True),
+        ("registry:5000/airy:3.3.2", False),
+        ("registry:50001/air:1", False),
+        ("registry", False),
+    ],
+)
+def test_where_an_image_is_from(image: str, allowed: bool) -> None:
+    wanted = {"image": {"reference": image}}
+    assert (broken(wanted, {"imageRegistries": ["registry:5000/air"]}) == []) == allowed
+
+
+@pytest.mark.parametrize("name", ["GIT_CONFIG_COUNT", "GIT_SSH_COMMAND", "HOME", "XDG_CONFIG_HOME"])
+def test_variables_that_lead_git_elsewhere(name: str) -> None:
+    wanted = {"env": [{"name": name, "value": "1"}, {"name": "OTHER", "value": "1"}]}
+    says = f"spec.env.{name} (set by environment): {POLICY} allows no variable by which git may be led"
+    assert broken(wanted, {"gitRepositories": PLACES}) == [f"{says} to another repository"]
+    assert broken(wanted, {"exactVersion": True}) == []
+
+
+@pytest.mark.parametrize(
     ("url", "allowed"),
     [
         ("https://git.example.com/data", True),
@@ -94,6 +120,7 @@ def test_what_keeps_to_it() -> None:
         ("https://git.example.com/data/..", False),
         ("https://git.example.com/data/..?x", False),
         ("https://git.example.com/data/a%2f..", False),
+        ("https://git.example.com/data/..%5cother", False),
         ("https://git.example.com/data/My%20Project/a", True),
         ("http://git.example.com/data/a", False),
         ("git@host:team", False),
