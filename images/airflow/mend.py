@@ -1,13 +1,13 @@
-"""Mends what keeps Airflow from ending: python mend.py /opt/venv. Fails when the text to be mended is not there.
+"""Mends what keeps Airflow from ending: python mend.py /opt/venv. Fails when a text to be mended is not there.
 
-A LocalExecutor that shuts down sends a message for each worker that it knows and that is alive; any worker may take it.
-Two things leave a worker without one (Airflow 3.3.2, on a busy machine), and the scheduler waits for that worker for
-ever, its pod for its whole grace period, an hour:
+Three things keep a LocalExecutor's scheduler (Airflow 3.3.2) from ending when it is told to; its pod then stays for an
+hour, its whole grace period. The first and the last were seen:
 
-- a worker that takes a message and ends before it is looked at gets none itself, so that another one lacks its own;
-- a scheduler that is told to end while it starts its workers does not know the one that it has just forked.
-
-A message too many harms nobody, so there is one for each worker that there can be.
+- Its handler of signals raises SystemExit. While workers are forked, that may be in one of Python's own callbacks after
+  a fork, where exceptions are printed and ignored: the signal is lost. So signals wait until all workers are there.
+- One that ends in the middle of that does not know the worker that it has just forked, and sends it no message to end.
+- A worker that takes such a message and ends before it is looked at gets none itself, so that another one lacks its.
+  A message too many harms nobody, so there is one for each worker that there can be.
 """
 # ruff: noqa: INP001 - a script of an image
 
@@ -15,25 +15,60 @@ import py_compile
 import sys
 from pathlib import Path
 
-BEFORE = """\
+MENDS = (
+    (
+        """\
         for proc in self.workers.values():
             # Send the shutdown message once for each alive worker
             if proc.is_alive():
                 self.activity_queue.put(None)
-"""
-AFTER = """\
+""",
+        """\
         for _ in range(self.parallelism):
             self.activity_queue.put(None)
-"""
+""",
+    ),
+    (
+        """\
+        gc.freeze()
+        try:
+            for _ in range(spawn_number):
+                self._spawn_worker()
+        finally:
+            gc.unfreeze()
+""",
+        """\
+        import signal
+
+        came = []
+        handlers = {
+            number: signal.signal(number, lambda number, frame: came.append(number))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        gc.freeze()
+        try:
+            for _ in range(spawn_number):
+                self._spawn_worker()
+        finally:
+            gc.unfreeze()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+""",
+    ),
+)
 
 
 def main(venv: Path) -> None:
-    """Replace the text in the one file that has it, and compile that file anew."""
+    """Replace the texts in the one file that has them, and compile that file anew."""
     (file,) = venv.glob("lib/python3.*/site-packages/airflow/executors/local_executor.py")
     text = file.read_text(encoding="utf-8")
-    if text.count(BEFORE) != 1:
-        sys.exit(f"{file}: LocalExecutor.end is another than it was: see whether it still needs to be mended")
-    file.write_text(text.replace(BEFORE, AFTER), encoding="utf-8")
+    for before, after in MENDS:
+        if text.count(before) != 1:
+            sys.exit(f"{file}: LocalExecutor is another than it was: see whether it still needs to be mended")
+        text = text.replace(before, after)
+    file.write_text(text, encoding="utf-8")
     py_compile.compile(str(file), doraise=True)
 
 

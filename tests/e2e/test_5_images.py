@@ -69,7 +69,24 @@ try:
 finally:
     executor.end()
 """
-"""Ends with 7, if at all: told to end, as by a signal, between the start of a worker and the note of it."""
+"""Ends with 7, if at all: told to end between the start of a worker and the note of it."""
+SIGNALLED = """
+import os, signal, sys
+from airflow.executors.local_executor import LocalExecutor
+executor, forks = LocalExecutor(parallelism=3), []
+def forked():
+    forks.append(1)
+    if len(forks) == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+        len(forks)
+os.register_at_fork(after_in_parent=forked)
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(7))
+try:
+    executor.start()
+finally:
+    executor.end()
+"""
+"""Ends with 7 if it is not lost that a signal says so in a callback after a fork; with 0 if it is."""
 
 
 class Pods:
@@ -153,8 +170,11 @@ def test_a_local_executor_ends_whoever_takes_its_messages(pods: Pods) -> None:
     assert said.splitlines()[-1] == "2"
 
 
-def test_a_local_executor_ends_that_has_only_begun_to_start(pods: Pods) -> None:
-    code, said = pods.run("interrupted", AIRFLOW, TMP, LOGS, args=["python", "-c", INTERRUPTED])
+@pytest.mark.parametrize("script", [INTERRUPTED, SIGNALLED], ids=["interrupted", "signalled"])
+def test_a_local_executor_ends_that_has_only_begun_to_start(
+    pods: Pods, script: str, request: pytest.FixtureRequest
+) -> None:
+    code, said = pods.run(request.node.callspec.id, AIRFLOW, TMP, LOGS, args=["python", "-c", script])
     assert code == 7, said
 
 
