@@ -59,8 +59,7 @@ class Watches:
         if deleted and _another(known, obj):
             return
         if deleted:
-            self.resources.gone.add(metadata["uid"])
-            self.resources.environments.pop(key, None)
+            self.resources.forget(self.resources.environments, key, metadata["uid"])
         else:
             self.resources.observe_environment(obj)
         if deleted or known is None or wish(known) != wish(self.resources.environments[key]):
@@ -80,8 +79,7 @@ class Watches:
             return
         namespaces = namespaces_of(obj) | (namespaces_of(known) if known else set())
         if deleted:
-            self.resources.gone.add(obj["metadata"]["uid"])
-            self.resources.tenants.pop(name, None)
+            self.resources.forget(self.resources.tenants, name, obj["metadata"]["uid"])
         else:
             self.resources.tenants[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
@@ -99,8 +97,7 @@ class Watches:
         if deleted and _another(known, obj):
             return
         if deleted:
-            self.resources.gone.add(obj["metadata"]["uid"])
-            self.resources.classes.pop(name, None)
+            self.resources.forget(self.resources.classes, name, obj["metadata"]["uid"])
         else:
             self.resources.classes[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):

@@ -79,9 +79,11 @@ async def test_derived_secrets_come_back(team: Team) -> None:
     with login(address) as connection:
         connection.execute("INSERT INTO dag_bundle VALUES ('main', true, now())")
     source = {"url": "https://git.example.com/x.git", "ref": "main", "credentialsSecret": {"name": "token"}}
-    await team.put_environment(
-        database={"external": {"secret": {"name": "db"}}}, dags={"bundles": [{"name": "main", "git": source}]}
-    )
+    spec: Json = {
+        "database": {"external": {"secret": {"name": "db"}}},
+        "dags": {"bundles": [{"name": "main", "git": source}]},
+    }
+    await team.put_environment(**spec)
     await team.until_ready()
     sums = await checksums(team)
     for name, field in (("demo-git-main", "connection"), ("demo-database", "uri")):
@@ -102,6 +104,15 @@ async def test_derived_secrets_come_back(team: Team) -> None:
             await eventually(back)
     await team.until_ready()
     assert await checksums(team) == sums
+
+    async def labelled(*wanted: str) -> bool:
+        secrets = [await team.existing(kinds.SECRET, name) for name in ("demo-git-main", "demo-database")]
+        return all({"contact", "purpose"} & secret["metadata"]["labels"].keys() == set(wanted) for secret in secrets)
+
+    await team.put_environment(**spec, labels={"contact": "jo", "purpose": "reports"})
+    await eventually(lambda: labelled("contact", "purpose"))
+    await team.put_environment(**spec, labels={"contact": "jo"})
+    await eventually(lambda: labelled("contact"))
 
 
 def _content(secret: Json) -> list[Json | None]:

@@ -1,6 +1,8 @@
 """The example as a newcomer meets it; then what may befall a running environment."""
 
+import json
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -80,22 +82,23 @@ def test_an_image_that_cannot_be_pulled(quickstart: Environment) -> None:
     watch = Stopwatch()
     pods = _serving(quickstart)
     try:
-        _image_reference(quickstart, '"airfield/no:1"')
+        _change(quickstart, image={"reference": "airfield/no:1"})
         found = quickstart.until("Ready", "False", "ImagePullFailed")
         watch.lap("ImagePullFailed")
         assert "airfield/no:1" in found["message"]
         quickstart.succeeds("hello")
     finally:
-        _image_reference(quickstart, "null")
+        _change(quickstart, image={"reference": None})
     quickstart.until_ready()
     watch.lap("Ready with the old image")
     assert _serving(quickstart) == pods
     eventually("end of the Job with the wrong image", lambda: "airfield/no:1" not in str(quickstart.items("jobs")))
 
 
-def _image_reference(environment: Environment, reference: str) -> None:
-    patch = f'-p={{"spec":{{"image":{{"reference":{reference}}}}}}}'
-    environment.kubectl("patch", "afenv", environment.name, "--type=merge", patch)
+def _change(environment: Environment, **spec: Any) -> None:
+    """Change some fields; None takes one away."""
+    patch = json.dumps({"spec": spec})
+    environment.kubectl("patch", "afenv", environment.name, "--type=merge", f"--patch={patch}")
 
 
 def _serving(environment: Environment) -> set[str]:
@@ -137,7 +140,7 @@ def test_orphaned_and_adopted(quickstart: Environment) -> None:
     runs = _database(quickstart, query)
     assert runs
     kept = {name: found for name, found in quickstart.picture().items() if name.startswith(("Secret/", "Persistent"))}
-    _deletion_policy(quickstart, "Orphan")
+    _change(quickstart, deletionPolicy="Orphan")
     quickstart.delete()
     watch.lap("deleted, data kept")
     assert quickstart.names() == set(kept)
@@ -147,11 +150,6 @@ def test_orphaned_and_adopted(quickstart: Environment) -> None:
     watch.lap("made again: Ready")
     assert {name: quickstart.picture()[name] for name in kept} == kept
     assert _database(quickstart, query) == runs
-
-
-def _deletion_policy(environment: Environment, policy: str) -> None:
-    patch = f'-p={{"spec":{{"deletionPolicy":"{policy}"}}}}'
-    environment.kubectl("patch", "afenv", environment.name, "--type=merge", patch)
 
 
 def _database(environment: Environment, query: str) -> list[str]:

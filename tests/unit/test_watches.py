@@ -396,3 +396,12 @@ def test_who_waits_for_a_servers_administrator_looks_again() -> None:
     administrator["metadata"]["namespace"] = "platform"
     see(watches, administrator)
     assert queued(watches) == {"environments": {DEMO}, "classes": {"standard"}}
+
+
+def test_one_that_has_taken_the_name_of_another_stays() -> None:
+    resources = watching(environment(DEMO)).resources
+    uid = resources.environments[DEMO]["metadata"]["uid"]
+    resources.forget(resources.environments, DEMO, "of another")
+    assert set(resources.environments) == {DEMO}
+    resources.forget(resources.environments, DEMO, uid)
+    assert (resources.environments, resources.gone) == ({}, {"of another", uid})

@@ -63,7 +63,7 @@ class Controller:
                 self._memory.forget(key)
                 return None
             try:
-                environment = AirflowEnvironment.model_validate(body)
+                environment = read(AirflowEnvironment, body)
             except ValidationError as error:
                 return await self._invalid(key, body, error)
             if environment.metadata.deletion_timestamp is not None:
@@ -149,6 +149,7 @@ class Controller:
         outcome = await ensure_deleted(Farewell(self._doors, environment, blueprint))
         if isinstance(outcome, Done):
             await self._set_finalizers(environment, [f for f in environment.metadata.finalizers if f != meta.FINALIZER])
+            self._memory.forget((environment.metadata.namespace, environment.metadata.name))
             log.info("deleted: %s", outcome.message)
             return None
         await self._report(environment, body, {ConditionType.HEALTHY: outcome}, None, deleting=True)
@@ -165,7 +166,8 @@ class Controller:
         ]
         live = await self._doors.kube.patch(ref, patch)
         if live is None or (metadata.deletion_timestamp is not None and not finalizers):
-            self._doors.resources.environments.pop((metadata.namespace, metadata.name), None)
+            resources = self._doors.resources
+            resources.forget(resources.environments, (metadata.namespace, metadata.name), metadata.uid)
             return False
         self._doors.resources.observe_environment(live)
         return True
@@ -175,10 +177,10 @@ class Controller:
         outcome = Stall(Reason.INVALID_SPEC, "; ".join(validation_messages(error)))
         readable = {**body, "spec": {"className": "unknown", "stage": "dev", **_policy(body)}}
         try:
-            shell = AirflowEnvironment.model_validate(readable)
-        except ValidationError:  # nor can its status, or its class's name
+            shell = read(AirflowEnvironment, readable)
+        except ValidationError:  # nor can its class's name
             readable["spec"]["className"] = "unknown"
-            shell = AirflowEnvironment.model_validate({**readable, "status": None})
+            shell = read(AirflowEnvironment, readable)
         if shell.metadata.deletion_timestamp is None:
             await self._report(shell, body, {ConditionType.RESOLVED: outcome}, None)
         else:

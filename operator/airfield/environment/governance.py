@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from airfield.api.dags import DagBundle
-from airfield.api.environment import AirflowEnvironment, Executor, Stage
+from airfield.api.environment import AirflowEnvironment, EnvironmentDefaults, Stage
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.checks import Problem
@@ -12,8 +11,6 @@ from airfield.environment.reasons import Reason
 
 _LEADS_OUT = re.compile(r"[/:]\.\.([/?#]|$)|%2[ef5]|%5c", re.IGNORECASE)
 """What clients and servers make a way up of: `..`, or a dot, a slash or a per cent sign that is not written as such."""
-
-
 _TAG = re.compile(r"(:[^/:@]+)?(@.*)?$")
 """What follows the name of an image. The port of a registry is followed by a slash."""
 
@@ -58,18 +55,13 @@ def check_labels(
 def check_policy(
     environment: AirflowEnvironment,
     blueprint: AirflowEnvironmentClass,
-    bundles: Sequence[DagBundle],
-    *,
-    executor: Executor | None,
-    version: str | None,
+    settings: EnvironmentDefaults,
     image: str,
-    variables: Sequence[str],
     origins: Mapping[str, str],
 ) -> Iterator[Problem]:
     """What the class's policy for the environment's stage does not allow, each with the layer that says it.
 
-    `version` as it was asked for, `image` as it would run, "" if the version is unknown; the names of environment
-    `variables`.
+    `image` as it would run; "" if the version is unknown.
     """
     stage = environment.spec.stage
     policy = next((policy for policy in blueprint.spec.policies if policy.stage is stage), None)
@@ -82,26 +74,26 @@ def check_policy(
         source = f" (set by {origin})" if origin else ""
         return Problem(Reason.POLICY_VIOLATED, f"spec.{where}{source}: {demands} {what}")
 
-    if policy.executors is not None and executor is not None and executor not in policy.executors:
+    executor, version = settings.executor, settings.version
+    if policy.executors and executor and executor not in policy.executors:
         yield problem("executor", f"allows {_listed(policy.executors)}, not {executor.value}")
-    if policy.exact_version and version is not None and version in {c.name for c in blueprint.spec.catalog.channels}:
+    if policy.exact_version and version in {channel.name for channel in blueprint.spec.catalog.channels}:
         yield problem("version", f"wants an exact version, and {version!r} is a channel")
-    if (
-        image
-        and policy.image_registries is not None
-        and not any(_below(name, policy.image_registries) for name in (image, _TAG.sub("", image)))
-    ):
-        yield problem("image", f"allows images of {_listed(policy.image_registries)}, not {image!r}")
-    if policy.git_repositories is not None:
-        for name in variables:
-            if name.startswith("GIT_") or name in {"HOME", "XDG_CONFIG_HOME"}:
-                yield problem(f"env.{name}", "allows no variable by which git may be led to another repository")
-        for bundle in bundles:
-            if bundle.git is not None and not _below(bundle.git.url, policy.git_repositories):
-                where = f"dags.bundles[{bundle.name}].git.url"
+    if policy.image_registries and image:
+        places = policy.image_registries
+        if not _below(image, places) and not _below(_TAG.sub("", image), places):
+            yield problem("image", f"allows images of {_listed(places)}, not {image!r}")
+    if policy.git_repositories:
+        places = policy.git_repositories
+        for variable in settings.env or ():
+            if variable.name.startswith("GIT_") or variable.name in {"HOME", "XDG_CONFIG_HOME"}:
                 yield problem(
-                    where, f"allows repositories of {_listed(policy.git_repositories)}, not {bundle.git.url!r}"
+                    f"env.{variable.name}", "allows no variable by which git may be led to another repository"
                 )
+        for bundle in environment.spec.dags.bundles if environment.spec.dags else ():
+            if bundle.git is not None and not _below(bundle.git.url, places):
+                where = f"dags.bundles[{bundle.name}].git.url"
+                yield problem(where, f"allows repositories of {_listed(places)}, not {bundle.git.url!r}")
 
 
 def _below(name: str, places: Sequence[str]) -> bool:

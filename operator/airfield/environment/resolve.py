@@ -158,16 +158,7 @@ def resolve(
     ]
     version, image = _version(settings, blueprint, problems)
     server = _server(settings, blueprint, problems)
-    problems += check_policy(
-        environment,
-        blueprint,
-        spec.dags.bundles if spec.dags else (),
-        executor=settings.executor,
-        version=settings.version,
-        image=image,
-        variables=[variable.name for variable in settings.env or ()],
-        origins=merged.origins,
-    )
+    problems += check_policy(environment, blueprint, settings, image, merged.origins)
     if problems:
         raise Unresolved(problems)
     own_postgres = blueprint.spec.catalog.postgres_image

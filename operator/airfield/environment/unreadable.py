@@ -1,9 +1,10 @@
-"""Classes and tenants that this operator cannot read, in part or at all. Pure.
+"""Resources that this operator cannot read, in part or at all. Pure.
 
 They were made under other CRDs, or have a value that no schema can exclude, such as a key of a map.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -16,19 +17,42 @@ from airfield.environment.resolve import validation_messages
 
 T = TypeVar("T", bound=Model)
 
+ROUNDS = 32
+"""So many places of a status are left out, one after the other; what has more is left out as a whole."""
 _CONDITIONS = TypeAdapter(tuple[Condition, ...])
 
 
 def read(model: type[T], body: Mapping[str, Any]) -> T:
-    """The resource; without its status if only that cannot be read, as after a later operator: it is written anew.
+    """The resource; without what cannot be read of its status, as a later operator may have written it.
+
+    The rest stays: what is known of keys and of the database guards them.
 
     Raises:
         ValidationError: when its specification cannot be read.
     """
-    try:
-        return model.model_validate(body)
-    except ValidationError:
-        return model.model_validate({**body, "status": None})
+    for _ in range(ROUNDS):
+        try:
+            return model.model_validate(body)
+        except ValidationError as error:
+            where = next((problem["loc"] for problem in error.errors() if problem["loc"][0] == "status"), None)
+            if where is None:
+                raise
+            body = {**body, "status": _without(body["status"], where[1:])}
+    return model.model_validate({**body, "status": None})
+
+
+def _without(status: Any, where: Sequence[str | int]) -> Any:
+    """The status without what is at a place; if nothing is, without what lacks it. None if that is all of it."""
+    found = inner = deepcopy(status)
+    last: tuple[Any, str | int] | None = None
+    for step in where:
+        if not (step in inner if isinstance(inner, dict) else isinstance(inner, list) and step in range(len(inner))):
+            break
+        last, inner = (inner, step), inner[step]
+    if last is None:
+        return None
+    del last[0][last[1]]
+    return found
 
 
 def unreadable_status(body: Mapping[str, Any], error: ValidationError, now: datetime) -> dict[str, Any]:

@@ -35,6 +35,12 @@ class Resources:
         if known is None or not _older(metadata, known["metadata"]):
             self.environments[key] = body
 
+    def forget(self, store: dict[K, Object], key: K, uid: str) -> None:
+        """Take in that a resource is gone; one that has taken its name since stays."""
+        self.gone.add(uid)
+        if key in store and store[key]["metadata"]["uid"] == uid:
+            del store[key]
+
     def claims(self, namespace: str) -> list[Object]:
         """The tenants that list the namespace, by name."""
         held = tuple(self.tenants.values())

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from airfield.api.environment import AirflowEnvironment
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.unreadable import read, unreadable_status
 from airfield.tenant.status import tenant_status
@@ -45,12 +46,12 @@ def test_it_names_the_field_and_keeps_what_it_knew() -> None:
 def test_a_status_of_a_later_operator_is_not_read() -> None:
     found = body({"displayName": "A"}, {"later": True, "environments": 3})
     tenant = read(AirflowTenant, found)
-    assert (tenant.spec.display_name, tenant.status) == ("A", None)
+    assert tenant.spec.display_name == "A"
+    assert tenant.status is not None
+    assert tenant.status.environments == 3
     with pytest.raises(ValidationError, match="later"):
         read(AirflowTenant, body({"later": True}, {"later": True}))
-    known = read(AirflowTenant, body({}, {"environments": 3}))
-    assert known.status is not None
-    assert known.status.environments == 3
+    assert read(AirflowTenant, body({}, "nonsense")).status is None
 
 
 @pytest.mark.parametrize("status", [None, {}, {"conditions": [{"kind": "of another version"}]}])
@@ -58,3 +59,21 @@ def test_of_a_status_that_cannot_be_read_either_nothing_is_needed(status: Any) -
     broken = body({"later": True}, status)
     found = unreadable_status(broken, error_of(broken), NOW)
     assert [condition["type"] for condition in found["conditions"]] == ["Ready", "Stalled"]
+
+
+def test_of_an_environment_what_guards_keys_and_data_is_still_known() -> None:
+    known = {
+        "observedGeneration": 2,
+        "later": {"a": 1},
+        "database": {"mode": "server", "schemaRevision": "r1", "later": True},
+        "keys": [{"name": "fernet", "secret": "a-fernet", "fingerprint": "f"}, {"name": "x", "later": 1}, {"later": 1}],
+        "applied": "digest",
+    }
+    found = body({"className": "c", "stage": "prod"}, known)
+    found["metadata"]["namespace"] = "team-a"
+    status = read(AirflowEnvironment, {**found, "kind": "AirflowEnvironment"}).status
+    assert status is not None
+    assert status.database is not None
+    assert (status.observed_generation, status.applied) == (2, "digest")
+    assert (status.database.mode, status.database.schema_revision) == ("server", "r1")
+    assert [key.fingerprint for key in status.keys if key.name == "fernet"] == ["f"]

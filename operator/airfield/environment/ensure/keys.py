@@ -279,6 +279,7 @@ def _holds(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return bool(
         live.get("data") == wanted["data"]
         and mine["labels"].items() <= metadata.get("labels", {}).items()
+        and owned_labels(live) & metadata.get("labels", {}).keys() <= mine["labels"].keys()
         and {owner["uid"] for owner in mine["ownerReferences"]} <= owners
     )
 
