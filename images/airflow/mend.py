@@ -31,11 +31,6 @@ MENDS = (
     (
         """\
         gc.freeze()
-        try:
-            for _ in range(spawn_number):
-                self._spawn_worker()
-        finally:
-            gc.unfreeze()
 """,
         """\
         import signal
@@ -46,10 +41,13 @@ MENDS = (
             for number in (signal.SIGTERM, signal.SIGINT)
         }
         gc.freeze()
-        try:
-            for _ in range(spawn_number):
-                self._spawn_worker()
-        finally:
+""",
+    ),
+    (
+        """\
+            gc.unfreeze()
+""",
+        """\
             gc.unfreeze()
             for number, handler in handlers.items():
                 signal.signal(number, handler)

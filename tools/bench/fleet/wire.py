@@ -75,20 +75,26 @@ class Wire:
         good: set[tuple[str, str]] = set()
         try:
             async with asyncio.timeout(seconds):
-                while True:  # the API server ends a watch that falls behind
-                    good.clear()
-                    async for kind, obj in self.watch(path):
-                        if kind not in {"ADDED", "MODIFIED", "DELETED"}:
-                            continue
-                        key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-                        if kind != "DELETED" and satisfied(obj):
-                            good.add(key)
-                        else:
-                            good.discard(key)
-                        if len(good) >= count:
-                            return
+                while not await self._count(path, satisfied, count, good):
+                    good.clear()  # the API server ends a watch that falls behind
         except TimeoutError:
             raise TimeoutError(f"{len(good)} of {count} objects of {path} are as they should be") from None
+
+    async def _count(
+        self, path: str, satisfied: Callable[[Json], bool], count: int, good: set[tuple[str, str]]
+    ) -> bool:
+        """Keep `good` as long as a watch lasts; whether it has come to `count`."""
+        async for kind, obj in self.watch(path):
+            if kind not in {"ADDED", "MODIFIED", "DELETED"}:
+                continue
+            key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+            if kind != "DELETED" and satisfied(obj):
+                good.add(key)
+            else:
+                good.discard(key)
+            if len(good) >= count:
+                return True
+        return False
 
 
 @asynccontextmanager
