@@ -63,6 +63,7 @@ class Image:
         self.log = folder / "termination-log"
         self.schema(DUMP)
         self.airflow("exit 0")
+        self.scripts()
         self.more: dict[str, str] = {}
 
     def schema(self, dump: str, packages: dict[str, str] | None = None) -> None:
@@ -79,19 +80,25 @@ class Image:
     def migrations(self) -> int:
         return len(self.runs.read_text().splitlines()) if self.runs.exists() else 0
 
-    def start(self) -> Any:
-        """migrate.py with this folder in place of the image's paths, and little patience."""
+    def scripts(self) -> None:
+        """migrate.py with this folder in place of the image's paths, and little patience.
+
+        Written once: a process that starts beside another one must not find the file half written.
+        """
         source = (CHART / "files" / "migrate.py").read_text()
         replaced = source.replace('"/opt/airfield"', repr(str(self.folder)))
         replaced = replaced.replace('"/dev/termination-log"', repr(str(self.log))).replace(
             "WAIT_SECONDS = 120.0", "WAIT_SECONDS = 3.0"
         )
         files = self.folder / "scripts"
-        files.mkdir(exist_ok=True)
+        files.mkdir()
         (files / "migrate.py").write_text(replaced)
         (files / "airfield_database.py").write_text((CHART / "files" / "airfield_database.py").read_text())
+
+    def start(self) -> Any:
         path = f"{self.folder}:{os.environ['PATH']}"
-        return start(str(files / "migrate.py"), variables=self.database.variables(**{"PATH": path, **self.more}))
+        variables = self.database.variables(**{"PATH": path, **self.more})
+        return start(str(self.folder / "scripts" / "migrate.py"), variables=variables)
 
     def migrate(self) -> tuple[int, str]:
         process = self.start()
