@@ -53,7 +53,7 @@ def effective(
     of_class: AirflowEnvironmentClass | None = None,
     of_tenant: AirflowTenant | None = None,
 ) -> Effective:
-    return resolve(wanted or environment(), [of_tenant or tenant()], of_class or blueprint())
+    return resolve(wanted or environment(), of_tenant or tenant(), of_class or blueprint())
 
 
 def git_bundle(name: str = "main", /, **git: Any) -> Json:

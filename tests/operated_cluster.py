@@ -228,7 +228,7 @@ class Team:
 
     async def put_tenant(self, **changes: Any) -> Json:
         self.tenant_spec |= changes
-        spec = {"namespaces": [{"name": self.namespace}], "allowedClasses": [self.name]}
+        spec = {"namespaces": [{"name": self.namespace}], "allowedClasses": [self.name], "deletionPolicy": "Orphan"}
         return await self.put_resource("AirflowTenant", self.name, {**spec, **self.tenant_spec})
 
     def server(self, **changes: Any) -> Json:

@@ -12,7 +12,17 @@ from clusters import kubectl
 from demo.platform import OPERATOR_CHART, SYSTEM
 from localcluster import Cluster, tool
 
-RIGHTS = frozenset({"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
+RIGHTS = frozenset(
+    {
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Role",
+        "RoleBinding",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    }
+)
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:airfield"
 
 Json = dict[str, Any]

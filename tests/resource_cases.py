@@ -255,6 +255,12 @@ def _platform() -> Iterator[Case]:
     yield Case("placed-user", tenant(owners=[{"kind": "User", "name": "jo", "namespace": "team"}]), ONE_OWNER)
     yield Case("robot", tenant(owners=[{"kind": "Robot", "name": "x"}]), "Unsupported value")
     yield Case("namespace-twice", tenant(namespaces=[{"name": "a"}] * 2), "Duplicate value")
+    for reserved in ("default", "kube-system", "kube-x"):
+        yield Case(f"namespace-{reserved}", tenant(namespaces=[{"name": reserved}]), "belong to no tenant")
+    yield Case("namespace-like-the-systems", tenant(namespaces=[{"name": "default-x"}, {"name": "kubes"}]))
+    for going in ("Refuse", "Orphan", "Delete"):
+        yield Case(f"deletion-{going}", tenant(deletionPolicy=going))
+    yield Case("deletion", tenant(deletionPolicy="Forbid"), "Unsupported value")
     yield Case("stages", tenant(namespaces=[{"name": "a", "stages": ["dev", "prod"]}, {"name": "b"}]))
     yield Case("stage-twice-of-namespace", tenant(namespaces=[{"name": "a", "stages": ["dev"] * 2}]), "Duplicate value")
     yield Case("no-stage", tenant(namespaces=[{"name": "a", "stages": []}]), "should have at least 1 items")

@@ -59,7 +59,7 @@ T = TypeVar("T")
 async def operate(settings: Settings, fence: Fence) -> None:
     """Run the operator until it is cancelled or a signal arrives. `fence` stands before every write."""
     metrics = Metrics(__version__)
-    resources, inventory = Resources(), Inventory()
+    resources, inventory = Resources(reserved=frozenset({settings.namespace})), Inventory()
     access = credentials.load()
     async with (
         KubeClient(
@@ -151,7 +151,7 @@ async def _watch(
 async def _lead(lease: Lease, doors: Doors, watches: Watches, metrics: Metrics) -> None:
     """Work the queues off from when this replica leads; until then only the caches are kept up."""
     await lease.held.wait()
-    tenants = TenantController(doors.kube, doors.resources, doors.clock)
+    tenants = TenantController(doors)
     environments = EnvironmentController(doors)
     classes = ClassController(doors)
     news = max(NEWS, 2.0 * doors.settings.lease_seconds)  # nobody saw to what came between two leaders
@@ -171,11 +171,11 @@ async def _lead(lease: Lease, doors: Doors, watches: Watches, metrics: Metrics) 
 
 
 def _tenant(resources: Resources, key: tuple[str, str]) -> dict[str, str]:
-    """The log field that says whose an environment is; nothing as long as its namespace is contested."""
+    """The log field that says whose an environment is; nothing as long as its namespace is no tenant's."""
     known = resources.environments.get(key, {}).get("status", {}).get("tenant")
     if known is None:
-        claims = resources.claims(key[0])
-        known = claims[0]["metadata"]["name"] if len(claims) == 1 else None
+        tenant = resources.holder(key[0])
+        known = tenant["metadata"]["name"] if tenant else None
     return {"tenant": known} if known else {}
 
 

@@ -1,8 +1,8 @@
 """What a watch event means: which cache takes it in, and whose turn it is to be reconciled. Knows nothing of kopf."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from airfield.api import meta
@@ -65,8 +65,7 @@ class Watches:
         if deleted or known is None or wish(known) != wish(self.resources.environments[key]):
             self.environments.add(key)
         if deleted or known is None:
-            for tenant in self.resources.claims(key[0]):
-                self.tenants.add(tenant["metadata"]["name"])
+            self._tenants(self.resources.claims(key[0]))
         if deleted or _class(known) != _class(obj):
             for name in _class(known) | _class(obj):
                 self.classes.add(name)
@@ -84,11 +83,23 @@ class Watches:
             self.resources.tenants[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
             self._look_again(self.resources.in_namespaces(namespaces), routine=True)
-            rivals = {
-                tenant["metadata"]["name"] for namespace in namespaces for tenant in self.resources.claims(namespace)
-            }
-            for rival in rivals | {name}:
-                self.tenants.add(rival)
+            self.tenants.add(name)
+            self._tenants(rival for namespace in namespaces for rival in self.resources.claims(namespace))
+
+    def namespace(self, obj: Object, *, deleted: bool) -> None:
+        """A namespace appeared, changed or went: who lists it looks again; if it is another's now, all in it do."""
+        name = obj["metadata"]["name"]
+        known, holder = self.resources.namespaces.get(name), self.resources.holder(name)
+        if deleted:
+            self.resources.namespaces.pop(name, None)
+        else:
+            self.resources.observe_namespace(obj)
+        now = self.resources.namespaces.get(name)
+        if known is None or now is None or replace(known, version="") != replace(now, version=""):
+            labelled = {each.tenant for each in (known, now) if each} & self.resources.tenants.keys()
+            self._tenants([*self.resources.claims(name), *map(self.resources.tenants.__getitem__, labelled)])
+        if self.resources.holder(name) is not holder:
+            self._look_again(self.resources.in_namespaces({name}), routine=True)
 
     def blueprint(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A class appeared, changed or went: its environments look again."""
@@ -150,6 +161,11 @@ class Watches:
                 found |= {e for e in self.resources.of_class(name) if not is_true(environments[e], ConditionType.READY)}
         return found
 
+    def _tenants(self, bodies: Iterable[Object]) -> None:
+        """Have tenants looked at."""
+        for name in {body["metadata"]["name"] for body in bodies}:
+            self.tenants.add(name)
+
     def _look_again(self, keys: Collection[Key], *, routine: bool = False) -> None:
         """Have environments looked at; with `routine` after those to which something has happened."""
         for key in keys:
@@ -159,32 +175,40 @@ class Watches:
         self, kube: KubeClient, namespaces: Sequence[str], resync_seconds: float, on_event: Callable[[str], None]
     ) -> list[Reflector]:
         """What feeds `seen`, `gone` and `listed`: one for each kind, in each of the namespaces or, without, in all."""
-        return [
-            Reflector(
-                kube,
-                kind,
-                self,
-                namespace=namespace,
-                # Of Secrets all are watched, but only their metadata: environments refer to Secrets of their users.
-                label_selector="" if kind == kinds.SECRET else SELECTOR,
-                metadata_only=kind == kinds.SECRET,
-                resync_seconds=resync_seconds,
-                on_event=on_event,
-            )
-            for kind in CHILD_KINDS
-            for namespace in namespaces or ("",)
-        ] + [
-            Reflector(
-                kube,
-                kind,
-                _Ends(self),
-                namespace=namespace,
-                metadata_only=True,
-                resync_seconds=resync_seconds,
-            )
-            for kind in (kinds.AIRFLOW_ENVIRONMENT, kinds.AIRFLOW_TENANT, kinds.AIRFLOW_ENVIRONMENT_CLASS)
-            for namespace in (namespaces if kind.namespaced else ()) or ("",)
-        ]
+        return (
+            [
+                Reflector(
+                    kube,
+                    kind,
+                    self,
+                    namespace=namespace,
+                    # Of Secrets all are watched, but only their metadata: environments refer to Secrets of their users.
+                    label_selector="" if kind == kinds.SECRET else SELECTOR,
+                    metadata_only=kind == kinds.SECRET,
+                    resync_seconds=resync_seconds,
+                    on_event=on_event,
+                )
+                for kind in CHILD_KINDS
+                for namespace in namespaces or ("",)
+            ]
+            + [
+                Reflector(
+                    kube,
+                    kind,
+                    _Ends(self),
+                    namespace=namespace,
+                    metadata_only=True,
+                    resync_seconds=resync_seconds,
+                )
+                for kind in (kinds.AIRFLOW_ENVIRONMENT, kinds.AIRFLOW_TENANT, kinds.AIRFLOW_ENVIRONMENT_CLASS)
+                for namespace in (namespaces if kind.namespaced else ()) or ("",)
+            ]
+            + [
+                # Who looks after chosen namespaces makes none, and needs no right to see others.
+                Reflector(kube, kinds.NAMESPACE, _Places(self), metadata_only=True, resync_seconds=resync_seconds)
+                for _ in ([] if namespaces else [None])
+            ]
+        )
 
     async def relist(self, kube: KubeClient) -> None:
         """Read our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
@@ -245,6 +269,29 @@ class _Ends:
                 return resources.tenants, watches.tenant
             case _:
                 return resources.classes, watches.blueprint
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Tells of namespaces."""
+
+    watches: Watches
+
+    def seen(self, obj: Object) -> None:
+        """One is there."""
+        self.watches.namespace(obj, deleted=False)
+
+    def gone(self, obj: Object) -> None:
+        """One is gone."""
+        self.watches.namespace(obj, deleted=True)
+
+    def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
+        """Whatever is not in the list is gone: none is made in this process but by the answer to a request."""
+        del kind, namespace
+        present = {ref.name for ref in refs}
+        for name, known in list(self.watches.resources.namespaces.items()):
+            if name not in present and int(known.version) <= int(version):
+                self.watches.namespace({"metadata": {"name": name}}, deleted=True)
 
 
 def _harmless(found: tuple[Key, Child] | None) -> bool:

@@ -88,8 +88,7 @@ async def test_tenants_and_classes(team: Team) -> None:
     await eventually(seen(team, "Healthy", "Current", kind="AirflowEnvironmentClass", name=team.name))
     rival = f"{team.name}-rival"
     await team.put_resource("AirflowTenant", rival, {"namespaces": [{"name": team.namespace}], "allowedClasses": []})
-    for name in (team.name, rival):
-        await eventually(seen(team, "Degraded", "Failed", "NamespaceConflict", kind="AirflowTenant", name=name))
+    await eventually(seen(team, "Degraded", "Failed", "NamespaceConflict", kind="AirflowTenant", name=rival))
     await team.kube.delete(Ref("airfield.dev/v1alpha1", "AirflowTenant", "", rival))
     await eventually(seen(team, "Healthy", "Current", kind="AirflowTenant", name=team.name))
     await team.put_class(databaseServers=[team.server(adminSecret={"namespace": team.namespace, "name": "lost"})])

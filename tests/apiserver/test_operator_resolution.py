@@ -232,16 +232,6 @@ async def says_of_itself(team: Team, kind: str, status: str, reason: str, word: 
     return True
 
 
-async def test_two_tenants_claim_a_namespace(team: Team) -> None:
-    await team.put_environment()
-    await team.until_ready()
-    rival = f"{team.name}-rival"
-    await team.put_resource("AirflowTenant", rival, {"namespaces": [{"name": team.namespace}]})
-    await team.until_stuck("TenantConflict", team.namespace, f"({team.name}, {rival})", "all but one")
-    await team.put_resource("AirflowTenant", rival, {"namespaces": []})
-    await team.until_ready()
-
-
 async def test_a_namespace_for_other_stages(team: Team) -> None:
     mine, other = {"name": team.namespace}, {"name": f"{team.namespace}-live", "stages": ["prod"]}
     await team.put_tenant(namespaces=[{**mine, "stages": ["dev"]}, other])

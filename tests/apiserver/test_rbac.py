@@ -124,10 +124,32 @@ async def _lives(team: Team) -> None:
         return True
 
     await eventually(tried_to_fill)
-    for name in ("demo", "external", "embedded", "bundles"):
+    for name in ("demo", "external", "embedded"):
         await team.kube.delete(team.environment(name))
+    await _leaves(team)
     for name in ("demo", "external", "embedded", "bundles"):
         await eventually(lambda name=name: _gone(team, kinds.AIRFLOW_ENVIRONMENT, name), 60)  # type: ignore[misc]
+
+
+async def _leaves(team: Team) -> None:
+    """The tenant goes with all that it has: an environment, and a namespace that was made for it."""
+    made = Ref("v1", "Namespace", "", f"{team.name}-made")
+    await team.put_tenant(deletionPolicy="Delete", namespaces=[{"name": team.namespace}, {"name": made.name}])
+
+    async def told() -> bool:
+        live = await team.kube.get(tenant)
+        assert live is not None
+        return bool(live["status"]["observedGeneration"] == live["metadata"]["generation"])
+
+    tenant = Ref("airfield.dev/v1alpha1", "AirflowTenant", "", team.name)
+    await eventually(told)
+    await team.kube.delete(tenant)
+    for ref in (tenant, made):
+        await eventually(lambda ref=ref: _missing(team, ref), 90)  # type: ignore[misc]
+
+
+async def _missing(team: Team, ref: Ref) -> bool:
+    return await team.kube.get(ref) is None
 
 
 async def _gone(team: Team, kind: Kind, name: str) -> bool:
@@ -199,10 +221,8 @@ def _granted(team: Team) -> set[Right]:
 ALWAYS_DENIED = (
     ("get", "nodes", ""),
     ("list", "nodes", ""),
-    ("list", "namespaces", ""),
     ("get", "namespaces/default", ""),
-    ("create", "namespaces", ""),
-    ("delete", "namespaces/kube-system", ""),
+    ("update", "namespaces/default", ""),
     ("create", "clusterroles", ""),
     ("patch", "clusterroles/airfield", ""),
     ("escalate", "clusterroles", ""),
@@ -225,8 +245,8 @@ ALWAYS_DENIED = (
     ("create", "mutatingwebhookconfigurations.admissionregistration.k8s.io", ""),
     ("create", "daemonsets.apps", OTHER),
     ("create", "airflowenvironments.airfield.dev", OTHER),
-    ("delete", "airflowenvironments.airfield.dev", OTHER),
-    ("patch", "airflowtenants.airfield.dev", ""),
+    ("create", "airflowtenants.airfield.dev", ""),
+    ("delete", "airflowtenants.airfield.dev", ""),
     ("patch", "airflowenvironmentclasses.airfield.dev", ""),
     ("get", "leases.coordination.k8s.io/other", SYSTEM),
     ("patch", "leases.coordination.k8s.io/airfield", OTHER),
@@ -235,6 +255,12 @@ ALWAYS_DENIED = (
     ("update", "secrets", OTHER),
 )
 DENIED_OUTSIDE_OF_CHOSEN = (
+    # Where it has these rights, an admission policy says on which namespaces: test_tenants.py.
+    ("list", "namespaces", ""),
+    ("create", "namespaces", ""),
+    ("patch", "namespaces/default", ""),
+    ("delete", "namespaces/default", ""),
+    ("delete", "airflowenvironments.airfield.dev", OTHER),
     ("get", "secrets", OTHER),
     ("list", "secrets", OTHER),
     ("list", "secrets", ""),

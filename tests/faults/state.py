@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airfield.api import meta
+from airfield.kube import kinds
 from airfield.kube.kinds import Ref
 from operated_cluster import Team, decoded
 from postgres_server import login
@@ -79,9 +80,15 @@ async def state_of(team: Team, name: str = "demo", *, history: bool = True) -> d
 
 
 async def state_of_tenant(team: Team) -> Any:
-    """A tenant, likewise; None when there is none."""
+    """A tenant and its namespaces, likewise."""
     live = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowTenant", "", team.name))
-    return None if live is None else _Names({team.name: "TEAM"}).document(_observed(live))
+    names = _Names({team.name: "TEAM"})
+    found = {} if live is None else {"tenant": names.document(_observed(live))}
+    for namespace in await team.kube.list(kinds.NAMESPACE):
+        if namespace["metadata"]["name"].startswith(team.name):
+            about = names.document(_boiled_down(namespace, rollouts=False))
+            found[f"namespace {names.text(namespace['metadata']['name'])}"] = about
+    return found
 
 
 def _boiled_down(obj: Json, *, rollouts: bool) -> Json:

@@ -113,37 +113,50 @@ TENANT_ACTS: tuple[tuple[str, Callable[[Team], Awaitable[object]]], ...] = (
 
 
 @pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.long), True], ids=["before", "after"])
-async def test_crash_at_every_write_of_a_tenant(site: FaultSite, kube: KubeClient, after: bool) -> None:
-    """Creation and changes of a tenant, whose only write is its status; the stories have those in its namespace."""
+@pytest.mark.parametrize(
+    ("kind", "write"),
+    [
+        ("airflowtenants", 1),
+        ("namespaces", 1),
+        *(pytest.param(kind, 2, marks=pytest.mark.long) for kind in ("airflowtenants", "namespaces")),
+    ],
+)
+async def test_crash_at_every_write_of_a_tenant(
+    site: FaultSite, kube: KubeClient, kind: str, write: int, after: bool
+) -> None:
+    """Finalizer, namespaces and status, through a tenant's life; the stories have the writes in its namespace."""
     calm, hit = site.new_team(kube), site.new_team(kube)
     for team in (calm, hit):
         await team.settle()
         await team.kube.delete(tenant_of(team))
         await team.put_environment()
         await team.until_stuck("NoTenant")
+    kills = 0
     for name, act in TENANT_ACTS:
         await act(calm)
         await until_told(calm, name)
         await calm.settled_versions()
         wanted = await state_of_tenant(calm), await state_of(calm)
-        rule = site.killed_at(1, "", after=after, kind="airflowtenants", name=hit.name)
-        with site.faults(rule) as script:
-            await act(hit)
-            if name != "delete":  # there is nothing to write about a tenant that is gone
-
-                async def killed() -> bool:
-                    return bool(script.taken) and not site.operator.running
-
-                await eventually(killed)
-        if not site.operator.running:
-            site.operator.start()
 
         async def same(wanted: tuple[Any, Any] = wanted) -> bool:
             found = await state_of_tenant(hit), await state_of(hit)
             assert found == wanted, difference(list(found), list(wanted))
             return True
 
+        rule = site.killed_at(write, "", after=after, kind=kind, name="" if kind == "namespaces" else hit.name)
+        with site.faults(rule) as script:
+            await act(hit)
+
+            async def killed_or_done(same: Callable[[], Awaitable[bool]] = same) -> bool:
+                return not site.operator.running or await same()
+
+            await eventually(killed_or_done)
+            kills += bool(script.taken)
+        if script.taken:
+            await eventually(site.stopped)
+            site.operator.start()
         await eventually(same)
+    assert kills
     await calm.leave()
     await hit.leave()
 

@@ -45,6 +45,12 @@ def tenant(name: str = "a", *namespaces: str, version: int = 10, **metadata: Any
     return {"kind": "AirflowTenant", "metadata": metadata, "spec": {"namespaces": [{"name": n} for n in namespaces]}}
 
 
+def namespace(name: str = "team-a", *, version: int = 10, of: str = "", **metadata: Any) -> Object:
+    labels = {"airfield.dev/tenant": of} if of else {}
+    metadata = {"name": name, "uid": name, "resourceVersion": str(version), "labels": labels, **metadata}
+    return {"kind": "Namespace", "metadata": metadata}
+
+
 def blueprint(name: str = "standard", *, version: int = 10, **metadata: Any) -> Object:
     metadata = {"name": name, "uid": name, "resourceVersion": str(version), "generation": 1, **metadata}
     return {"kind": "AirflowEnvironmentClass", "metadata": metadata, "spec": {}}
@@ -93,6 +99,7 @@ def see(watches: Watches, obj: Object, *, deleted: bool = False) -> None:
         "AirflowEnvironment": watches.environment,
         "AirflowTenant": watches.tenant,
         "AirflowEnvironmentClass": watches.blueprint,
+        "Namespace": watches.namespace,
     }
     if obj["kind"] in handlers:
         handlers[obj["kind"]](copy.deepcopy(obj), deleted=deleted)
@@ -122,6 +129,7 @@ WORLD = (
     environment(OTHER, of="large"),
     environment(FAR),
     deployment(),
+    namespace(),
 )
 NEW = ("team-a", "new")
 
@@ -163,6 +171,15 @@ NEW = ("team-a", "new")
         (tenant("c", "team-b"), False, {"in turn": {FAR}, "tenants": {"b", "c"}}),
         (tenant("c", "team-b"), True, {"in turn": {FAR}, "tenants": {"b", "c"}}),
         (tenant("c", "empty"), False, {"tenants": {"c"}}),
+        # Namespaces: whoever lists them or is named by them; if one is another's now, the environments in it.
+        (namespace(version=11), False, {}),
+        (namespace(version=9, of="b"), False, {}),
+        (namespace(version=11, of="a"), False, {"tenants": {"a"}}),
+        (namespace(version=11, of="b"), False, {"tenants": {"a", "b"}}),
+        (namespace(version=11, of="nobody"), False, {"tenants": {"a"}}),
+        (namespace(version=11, deletionTimestamp="2026-01-01T00:00:00Z"), False, {"tenants": {"a"}}),
+        (namespace(version=11), True, {"tenants": {"a"}}),
+        (namespace("empty"), False, {}),
         # Classes: their environments.
         (blueprint(version=11), False, {}),
         (blueprint(version=11, generation=2), False, {"in turn": {DEMO, FAR}, "classes": {"standard"}}),
@@ -196,6 +213,12 @@ def test_who_looks_again(event: Object, deleted: bool, expected: dict[str, set[A
     watches = watching(*WORLD)
     see(watches, event, deleted=deleted)
     assert queued(watches) == expected
+
+
+def test_a_namespace_that_becomes_anothers_makes_environments_look_again() -> None:
+    watches = watching(*WORLD, tenant("z", "team-a"))
+    see(watches, namespace(version=11, of="z"))
+    assert queued(watches) == {"in turn": {DEMO, OTHER}, "tenants": {"a", "z"}}
 
 
 def test_the_end_of_a_pod_is_news_whatever_it_was() -> None:

@@ -16,6 +16,7 @@ from airfield.api.base import (
     NamespaceName,
     Rule,
     list_map,
+    must_not_match,
     named,
 )
 from airfield.api.conditions import Conditions
@@ -53,10 +54,24 @@ class Owner(Model):
 class TenantNamespace(Model):
     """A namespace that belongs to the tenant: every environment in it does."""
 
-    name: NamespaceName = Field(description="Name of the namespace. Only one tenant may claim it.")
+    name: Annotated[
+        NamespaceName,
+        must_not_match(r"default|kube-.*", "namespaces of the system (default, kube-*) belong to no tenant"),
+    ] = Field(description="Name of the namespace, which is made if there is none. It belongs to one tenant only.")
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=4), LIST_SET] | None = Field(
         default=None, description="Stages of the environments that may be in it; all of them if absent."
     )
+
+
+class TenantDeletionPolicy(StrEnum):
+    """What becomes of a tenant's environments and namespaces when the tenant is deleted."""
+
+    REFUSE = "Refuse"
+    """It is not deleted as long as there are environments; its namespaces stay."""
+    ORPHAN = "Orphan"
+    """All of them stay. The environments run on, and are not changed until another tenant has their namespaces."""
+    DELETE = "Delete"
+    """Environments are deleted, each by its own policy; then the namespaces that were made for the tenant."""
 
 
 class AirflowTenantSpec(Model):
@@ -81,6 +96,10 @@ class AirflowTenantSpec(Model):
     required_labels: RequiredLabels = Field(
         default=(), description="Labels that each environment must have, from the tenant or of its own."
     )
+    deletion_policy: TenantDeletionPolicy = Field(
+        default=TenantDeletionPolicy.REFUSE,
+        description="What becomes of environments and namespaces when the tenant is deleted.",
+    )
 
 
 class AirflowTenantStatus(Model):
@@ -89,6 +108,9 @@ class AirflowTenantStatus(Model):
     observed_generation: Generation = Field(default=-1, description="The generation that this status speaks of.")
     conditions: Conditions = Field(default=(), description="What is true; Ready is the sum.")
     environments: Count | None = Field(default=None, description="Number of environments in the tenant's namespaces.")
+    in_use_by: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=317)], ...], Field(max_length=20), LIST_ATOMIC
+    ] = Field(default=(), description="The first of them, as namespace/name: what keeps the tenant from being deleted.")
 
 
 class AirflowTenant(Model):

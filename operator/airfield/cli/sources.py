@@ -71,12 +71,19 @@ class Found:
         """What an environment resolves to. Unresolved has all that is wrong with it."""
         problems: list[Problem] = []
         environment = _valid(AirflowEnvironment, self.resources.environments[key], "", Reason.INVALID_SPEC, problems)
-        claims = [
-            tenant
-            for body in self.resources.claims(key[0])
-            if (tenant := _valid(AirflowTenant, body, _title(body), Reason.NO_TENANT, problems))
-        ]
-        if not self.complete and not self.resources.claims(key[0]):
+        claims = self.resources.claims(key[0])
+        holder = self.resources.holder(key[0])
+        tenant = _valid(AirflowTenant, holder, _title(holder), Reason.NO_TENANT, problems) if holder else None
+        if len(claims) > 1 and any("creationTimestamp" not in claim["metadata"] for claim in claims):
+            names = ", ".join(claim["metadata"]["name"] for claim in claims)
+            problems.append(
+                Problem(
+                    Reason.NAMESPACE_CONFLICT,
+                    f"metadata.namespace: more than one AirflowTenant lists namespace {key[0]!r}: {names};"
+                    " remove it from all but one",
+                )
+            )
+        if not self.complete and not claims:
             problems.append(
                 Problem(
                     Reason.NO_TENANT,
@@ -87,7 +94,7 @@ class Found:
         blueprint = self._blueprint(key, problems)
         if problems or environment is None:
             raise Unresolved(problems)
-        return resolve(environment, claims, blueprint)
+        return resolve(environment, tenant, blueprint)
 
     def _blueprint(self, key: Key, problems: list[Problem]) -> AirflowEnvironmentClass | None:
         name = _class_name(self.resources.environments[key])

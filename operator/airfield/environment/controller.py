@@ -121,13 +121,13 @@ class Controller:
         return max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
 
     def _resolve(self, environment: AirflowEnvironment) -> Effective:
-        resources = self._doors.resources
+        body = self._doors.resources.holder(environment.metadata.namespace)
         try:
-            claims = [read(AirflowTenant, body) for body in resources.claims(environment.metadata.namespace)]
+            tenant = read(AirflowTenant, body) if body else None
         except ValidationError as error:
             found = "; ".join(validation_messages(error))
             raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
-        return resolve(environment, claims, self._blueprint(environment.spec.class_name))
+        return resolve(environment, tenant, self._blueprint(environment.spec.class_name))
 
     def _blueprint(self, name: str) -> AirflowEnvironmentClass | None:
         body = self._doors.resources.classes.get(name)
@@ -159,12 +159,7 @@ class Controller:
         """Whether the environment is still there."""
         metadata = environment.metadata
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
-        patch = [
-            {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
-            {"op": "add", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
-            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
-        ]
-        live = await self._doors.kube.patch(ref, patch)
+        live = await self._doors.kube.set_finalizers(ref, metadata.uid, metadata.resource_version, finalizers)
         if live is None or (metadata.deletion_timestamp is not None and not finalizers):
             resources = self._doors.resources
             resources.forget(resources.environments, (metadata.namespace, metadata.name), metadata.uid)

@@ -18,7 +18,6 @@ class Reason(StrEnum):
     # Resolved.
     INVALID_SPEC = "InvalidSpec"
     NO_TENANT = "NoTenant"
-    TENANT_CONFLICT = "TenantConflict"
     CLASS_NOT_FOUND = "ClassNotFound"
     CLASS_INVALID = "ClassInvalid"
     CLASS_NOT_ALLOWED = "ClassNotAllowed"
@@ -65,6 +64,9 @@ class Reason(StrEnum):
 
     # Ready of a tenant.
     NAMESPACE_CONFLICT = "NamespaceConflict"
+    NAMESPACE_RESERVED = "NamespaceReserved"
+    NAMESPACE_DELETED = "NamespaceDeleted"
+    TENANT_IN_USE = "TenantInUse"
 
     # Any of them.
     API_REFUSED = "ApiRefused"

@@ -118,9 +118,9 @@ class Unresolved(Exception):  # noqa: N818 - the word of the condition
 
 
 def resolve(
-    environment: AirflowEnvironment, claims: Sequence[AirflowTenant], blueprint: AirflowEnvironmentClass | None
+    environment: AirflowEnvironment, tenant: AirflowTenant | None, blueprint: AirflowEnvironmentClass | None
 ) -> Effective:
-    """Resolve `environment`, given all tenants that claim its namespace, and its class (None: there is none)."""
+    """Resolve `environment`, given the tenant that its namespace belongs to, and its class (None: there is none)."""
     spec, metadata = environment.spec, environment.metadata
     if len(metadata.name) > MAX_NAME or not NAME.fullmatch(metadata.name):
         raise Unresolved.because(
@@ -128,7 +128,12 @@ def resolve(
             f"metadata.name {metadata.name!r} must be a DNS label of at most {MAX_NAME} characters"
             " that starts with a letter",
         )
-    tenant = _tenant(metadata.namespace, claims)
+    if tenant is None:
+        raise Unresolved.because(
+            Reason.NO_TENANT,
+            f"namespace {metadata.namespace!r} belongs to no AirflowTenant; the platform team must add it to a"
+            " tenant's spec.namespaces",
+        )
     if blueprint is None:
         raise Unresolved.because(
             Reason.CLASS_NOT_FOUND,
@@ -200,23 +205,6 @@ def _settings(text: str) -> EnvironmentDefaults:
 def validation_messages(error: ValidationError) -> list[str]:
     """One line for each finding of pydantic: the field's path and what is wrong, without echoing long input."""
     return [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
-
-
-def _tenant(namespace: str, claims: Sequence[AirflowTenant]) -> AirflowTenant:
-    if not claims:
-        raise Unresolved.because(
-            Reason.NO_TENANT,
-            f"namespace {namespace!r} belongs to no AirflowTenant; the platform team must add it to a"
-            " tenant's spec.namespaces",
-        )
-    if len(claims) > 1:
-        names = ", ".join(sorted(claim.metadata.name for claim in claims))
-        raise Unresolved.because(
-            Reason.TENANT_CONFLICT,
-            f"namespace {namespace!r} is claimed by more than one AirflowTenant ({names}); the"
-            " platform team must remove it from all but one",
-        )
-    return claims[0]
 
 
 def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:

@@ -12,7 +12,7 @@ from airfield.kube.kinds import POD, Kind, Ref, kind_named
 from airfield.kube.transport import Object, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 PAGE = 100
 """Objects in an answer: a Deployment takes 40 KiB of memory until it is boiled down."""
@@ -167,6 +167,19 @@ class KubeClient(Transport):
     async def apply_status(self, ref: Ref, status: Mapping[str, Any]) -> Object | None:
         """Replace the whole status. The object afterwards, or None when it does not exist."""
         return await self.patch(ref, [{"op": "add", "path": "/status", "value": status}], subresource="status")
+
+    async def set_finalizers(self, ref: Ref, uid: str, version: str, finalizers: Sequence[str]) -> Object | None:
+        """Replace the finalizers of an object as it was seen. The object afterwards, or None when it is gone.
+
+        Raises:
+            ApiError: `conflict` or `invalid` when it is another object, or has changed since.
+        """
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/metadata/finalizers", "value": list(finalizers)},
+        ]
+        return await self.patch(ref, patch)
 
     async def patch(self, ref: Ref, patch: Patch, *, subresource: str | None = None) -> Object | None:
         """JSON patch (a list) or merge patch (a dict). The object afterwards, or None when it does not exist."""

@@ -179,6 +179,10 @@ class Inventory:
         """All environments that have children."""
         return set(self._seen)
 
+    def in_namespace(self, namespace: str) -> set[Key]:
+        """The environments of a namespace that have children, whether they exist any more or not."""
+        return {key for key in self._seen if key[0] == namespace}
+
     def applied(self, key: Key, ref: Ref) -> tuple[str, str] | None:
         """Hash of the manifest last applied, and digest of what we owned right after; None when unknown."""
         return self._applied.get(key, {}).get(ref)

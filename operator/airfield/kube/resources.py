@@ -6,8 +6,13 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airfield.api import meta
+from airfield.kube.namespaces import namespace_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from airfield.kube.namespaces import Namespace
 
 K = TypeVar("K")
 Key = tuple[str, str]
@@ -21,6 +26,10 @@ class Resources:
     environments: dict[Key, Object] = field(default_factory=dict)
     tenants: dict[str, Object] = field(default_factory=dict)
     classes: dict[str, Object] = field(default_factory=dict)
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    """Empty where the operator looks after chosen namespaces only, and in the command line."""
+    reserved: frozenset[str] = frozenset()
+    """Namespaces that can belong to no tenant: the operator's own."""
     gone: set[str] = field(default_factory=set, repr=False)
     """uids of what was deleted since the last relist began: a list that was made before may still have it."""
     _claims: dict[str, list[Object]] = field(default_factory=dict, repr=False)
@@ -47,10 +56,39 @@ class Resources:
         if len(held) != len(self._indexed) or not all(map(operator.is_, held, self._indexed)):
             self._indexed, self._claims = held, {}
             for _, tenant in sorted(self.tenants.items()):
-                if "deletionTimestamp" not in tenant["metadata"]:
-                    for claimed in namespaces_of(tenant):
-                        self._claims.setdefault(claimed, []).append(tenant)
+                for claimed in namespaces_of(tenant):
+                    self._claims.setdefault(claimed, []).append(tenant)
         return self._claims.get(namespace, [])
+
+    def holder(self, namespace: str) -> Object | None:
+        """The tenant that the namespace belongs to.
+
+        Of several that list it, the one that the namespace's label names: whoever comes later takes nothing away.
+        Without such a label the oldest one.
+        """
+        known = self.namespaces.get(namespace)
+        label = known.tenant if known else ""
+        claims = [] if namespace in self.reserved else self.claims(namespace)
+        return min(claims, key=lambda tenant: (tenant["metadata"]["name"] != label, _age(tenant)), default=None)
+
+    def held(self, tenant: str, namespaces: Collection[str]) -> set[str]:
+        """Those of the namespaces that belong to the tenant."""
+        return {each for each in namespaces if _name(self.holder(each)) == tenant}
+
+    def stamped(self, tenant: str) -> set[str]:
+        """The namespaces that we have labelled as the tenant's, whether they are or not."""
+        return {
+            name
+            for name, known in self.namespaces.items()
+            if known.tenant == tenant and meta.LABEL_TENANT in known.owned
+        }
+
+    def observe_namespace(self, obj: Mapping[str, Any]) -> None:
+        """Take in a newer state of a namespace; an older one than is known is dropped."""
+        name, found = obj["metadata"]["name"], namespace_of(obj)
+        known = self.namespaces.get(name)
+        if known is None or int(known.version or 0) <= int(found.version or 0):
+            self.namespaces[name] = found
 
     def of_class(self, name: str) -> set[Key]:
         """The environments that are built from a class."""
@@ -100,6 +138,16 @@ def relisted(
 def namespaces_of(tenant: Mapping[str, Any]) -> set[str]:
     """The namespaces that a tenant lists."""
     return {entry.get("name", "") for entry in tenant.get("spec", {}).get("namespaces") or ()}
+
+
+def _name(tenant: Object | None) -> str | None:
+    return tenant["metadata"]["name"] if tenant else None
+
+
+def _age(tenant: Object) -> tuple[str, str]:
+    """Sorts tenants, the oldest first."""
+    metadata = tenant["metadata"]
+    return metadata.get("creationTimestamp", ""), metadata["name"]
 
 
 def slim(obj: Object) -> Object:

@@ -1,1 +1,1 @@
-"""Tenants: for now, who claims which namespace, and how many environments that makes."""
+"""Tenants: their namespaces, and what becomes of them when a tenant goes."""

@@ -1,29 +1,51 @@
 """The status of a tenant. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 
 from airfield.api.conditions import verdict
 from airfield.api.tenant import AirflowTenant, AirflowTenantStatus
+from airfield.environment.checks import Problem
 from airfield.environment.reasons import Reason
+
+NAMED: Final = 20
+"""So many environments are named in a status."""
 
 
 def tenant_status(
-    tenant: AirflowTenant, contested: Mapping[str, Sequence[str]], environments: int, now: datetime
+    tenant: AirflowTenant, problems: Sequence[Problem], environments: Collection[tuple[str, str]], now: datetime
 ) -> AirflowTenantStatus:
-    """`contested`: namespaces that other tenants claim too, with their names. `environments`: how many it has."""
-    clashes = [f"{namespace} (also claimed by {', '.join(others)})" for namespace, others in sorted(contested.items())]
-    what = f"namespaces can belong to one tenant only: {'; '.join(clashes)}; remove them from all tenants but one"
+    """`environments`: namespace and name of those that it has."""
     generation = tenant.metadata.generation
     return AirflowTenantStatus(
         observed_generation=generation,
         conditions=verdict(
             tenant.status.conditions if tenant.status else (),
-            well=not clashes,
-            reason=Reason.NAMESPACE_CONFLICT if clashes else Reason.SUCCEEDED,
-            message=what if clashes else "",
+            well=not problems,
+            reason=problems[0].reason if problems else Reason.SUCCEEDED,
+            message="; ".join(problem.message for problem in problems),
             generation=generation,
             now=now,
         ),
-        environments=environments,
+        environments=len(environments),
+        in_use_by=named(environments),
+    )
+
+
+def named(environments: Collection[tuple[str, str]]) -> tuple[str, ...]:
+    """The first of the environments, as namespace/name."""
+    return tuple("/".join(key) for key in sorted(environments)[:NAMED])
+
+
+def in_use(environments: Collection[tuple[str, str]], *, leaving: bool) -> Problem:
+    """Why a tenant that is to be deleted is still there; `leaving`: its environments are being deleted."""
+    more = len(environments) - NAMED
+    which = ", ".join(named(environments)) + (f" and {more} more" if more > 0 else "")
+    if leaving:
+        return Problem(Reason.DELETING, f"its environments are deleted first: {which}")
+    return Problem(
+        Reason.TENANT_IN_USE,
+        f"it still has environments: {which}; delete them, or set spec.deletionPolicy to Orphan (they run on,"
+        " unchanged) or Delete",
     )

@@ -20,7 +20,7 @@ def broken(wanted: Json, policy: Json, defaults: Json | None = None, stage: str 
     """What the policy for production says to an environment."""
     of_class = blueprint(policies=[{"stage": "prod", **policy}], defaults=defaults or {})
     try:
-        resolve(environment(stage=stage, **wanted), [tenant()], of_class)
+        resolve(environment(stage=stage, **wanted), tenant(), of_class)
     except Unresolved as error:
         return [problem.message for problem in error.problems if problem.reason is Reason.POLICY_VIOLATED]
     return []
@@ -141,10 +141,10 @@ def test_the_example_of_the_documentation() -> None:
     place = {"name": "team-a", "stages": ["prod"]}
     claim = tenant(namespaces=[*of_tenant["namespaces"], place], requiredLabels=demands["requiredLabels"])
     of_class = blueprint(**rules, catalog={"versions": [{"version": "3.3.2", "image": IMAGE}]})
-    good = resolve(environment(stage="prod", **own), [claim], of_class)
+    good = resolve(environment(stage="prod", **own), claim, of_class)
     assert own["labels"].items() <= good.labels.items()
     with pytest.raises(Unresolved) as caught:
-        resolve(environment(stage="prod", executor="LocalExecutor"), [claim], of_class)
+        resolve(environment(stage="prod", executor="LocalExecutor"), claim, of_class)
     reasons = [problem.reason for problem in caught.value.problems]
     assert reasons == [Reason.LABEL_MISSING, Reason.LABEL_MISSING, Reason.POLICY_VIOLATED]
 

@@ -23,10 +23,10 @@ from builders import CATALOG, SERVER, Json, blueprint, effective, environment, g
 def problems(
     wanted: AirflowEnvironment,
     of_class: AirflowEnvironmentClass | None = None,
-    *claims: AirflowTenant,
+    of_tenant: AirflowTenant | None = None,
 ) -> tuple[Problem, ...]:
     with pytest.raises(Unresolved) as error:
-        resolve(wanted, claims or [tenant()], of_class or blueprint())
+        resolve(wanted, of_tenant or tenant(), of_class or blueprint())
     assert str(error.value) == "; ".join(problem.message for problem in error.value.problems)
     return error.value.problems
 
@@ -207,7 +207,7 @@ def test_names_that_models_refuse_are_refused_again(name: str) -> None:
 
 def test_no_class() -> None:
     with pytest.raises(Unresolved) as error:
-        resolve(environment(), [tenant()], None)
+        resolve(environment(), tenant(), None)
     (problem,) = error.value.problems
     assert problem.reason is Reason.CLASS_NOT_FOUND
     assert "spec.className" in problem.message
@@ -231,7 +231,7 @@ def test_labels_that_a_tenant_requires_or_has_itself() -> None:
     assert lacks.reason is Reason.LABEL_MISSING
     assert "spec.labels.personal-data is missing: tenant 'team' requires it: one of yes, no" in lacks.message
     own = {"personal-data": "no", "owner": "team-a", "purpose": "reports"}
-    labels = resolve(environment(labels=own), [claim], blueprint()).labels
+    labels = resolve(environment(labels=own), claim, blueprint()).labels
     assert own.items() <= labels.items()
     (refused,) = problems(environment(labels={**own, "owner": "nobody"}), None, claim)
     assert refused.reason is Reason.LABEL_REFUSED
@@ -253,20 +253,16 @@ def test_a_namespace_that_is_for_other_stages(others: list[Json], words: str) ->
     assert problem.reason is Reason.STAGE_NOT_ALLOWED
     assert "spec.stage: namespace 'team-a' of tenant 'team' is for dev, test, not for 'prod'" in problem.message
     assert words in problem.message
-    assert resolve(environment(stage="test"), [claim], blueprint()).stage == "test"
+    assert resolve(environment(stage="test"), claim, blueprint()).stage == "test"
 
 
-def test_a_namespace_of_no_tenant_or_of_two() -> None:
+def test_a_namespace_of_no_tenant() -> None:
     with pytest.raises(Unresolved) as error:
-        resolve(environment(), [], blueprint())
+        resolve(environment(), None, blueprint())
     (problem,) = error.value.problems
     assert problem.reason is Reason.NO_TENANT
     assert "'team-a'" in problem.message
     assert "spec.namespaces" in problem.message
-
-    (problem,) = problems(environment(), None, tenant("zebra"), tenant("ant"))
-    assert problem.reason is Reason.TENANT_CONFLICT
-    assert "(ant, zebra)" in problem.message
 
 
 def test_the_tenant_follows_from_the_namespace_whatever_labels_say() -> None:
@@ -447,10 +443,10 @@ def test_the_class_cannot_move_an_environment_to_another_kind_of_database(kind: 
     running = environment().model_copy(update={"status": status})
     changed = blueprint(defaults={"database": {"server": {}}}, databaseServers=[SERVER])
     if kind == "server":
-        assert resolve(running, [tenant()], changed).server is not None
+        assert resolve(running, tenant(), changed).server is not None
         return
     with pytest.raises(Unresolved) as refused:
-        resolve(running, [tenant()], changed)
+        resolve(running, tenant(), changed)
     problem = refused.value.problems[0]
     assert problem.reason is Reason.DATABASE_CHANGED
     for words in (repr(kind), "class standard says 'server'", f"Set spec.database.{kind}"):

@@ -1,15 +1,19 @@
 """The status of a tenant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airfield.api.tenant import AirflowTenant, AirflowTenantStatus
-from airfield.tenant.status import tenant_status
+from airfield.environment.checks import Problem
+from airfield.environment.reasons import Reason
+from airfield.tenant.status import in_use, tenant_status
 from builders import tenant
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CLASH = Problem(Reason.NAMESPACE_CONFLICT, "spec.namespaces: 'a' belongs to tenant 'other'")
+RESERVED = Problem(Reason.NAMESPACE_RESERVED, "spec.namespaces: 'b' is the operator's")
 
 
 def seen(previous: AirflowTenantStatus | None = None, generation: int = 3) -> AirflowTenant:
@@ -18,39 +22,58 @@ def seen(previous: AirflowTenantStatus | None = None, generation: int = 3) -> Ai
     return found.model_copy(update={"metadata": metadata, "status": previous})
 
 
+def many(number: int) -> list[tuple[str, str]]:
+    return [("team-a", f"e{each:03}") for each in range(number)]
+
+
 @pytest.mark.parametrize(
-    ("contested", "status", "reason", "words"),
+    ("problems", "status", "reason", "message"),
     [
-        ({}, "True", "Succeeded", ()),
+        ((), "True", "Succeeded", ""),
         (
-            {"b": ["other"], "a": ["one", "two"]},
+            (CLASH, RESERVED),
             "False",
             "NamespaceConflict",
-            ("a (also claimed by one, two); b (also claimed by other)", "remove them from all tenants but one"),
+            "spec.namespaces: 'a' belongs to tenant 'other'; spec.namespaces: 'b' is the operator's",
         ),
     ],
 )
-def test_ready(contested: Mapping[str, Sequence[str]], status: str, reason: str, words: Sequence[str]) -> None:
-    found = tenant_status(seen(), contested, 7, NOW)
+def test_ready(problems: Sequence[Problem], status: str, reason: str, message: str) -> None:
+    found = tenant_status(seen(), problems, many(7), NOW)
     ready, *stalled = found.conditions
     assert [(c.type, c.status, c.reason, c.message) for c in stalled] == (
-        [("Stalled", "True", reason, ready.message)] if contested else []
+        [("Stalled", "True", reason, message)] if problems else []
     )
     assert (ready.type, ready.status, ready.reason, ready.observed_generation) == ("Ready", status, reason, 3)
+    assert ready.message == message
     assert (found.observed_generation, found.environments) == (3, 7)
-    for word in words:
-        assert word in ready.message
+    assert found.in_use_by == tuple(f"team-a/e00{number}" for number in range(7))
 
 
 def test_the_same_gives_the_same_and_times_move_with_the_status() -> None:
-    first = tenant_status(seen(), {}, 1, NOW)
+    first = tenant_status(seen(), (), many(1), NOW)
     later = NOW + timedelta(hours=1)
-    assert tenant_status(seen(first), {}, 1, later) == first
-    clash = tenant_status(seen(first), {"a": ["other"]}, 1, later)
+    assert tenant_status(seen(first), (), many(1), later) == first
+    clash = tenant_status(seen(first), (CLASH,), many(1), later)
     assert clash.conditions[0].last_transition_time == "2026-01-01T01:00:00Z"
 
 
-def test_a_message_that_is_too_long_is_cut() -> None:
-    contested = {f"namespace-{number}": [f"tenant-{other}" for other in range(20)] for number in range(64)}
-    for condition in tenant_status(seen(), contested, 0, NOW).conditions:
-        assert len(condition.message) == 4096
+def test_what_is_too_long_is_cut() -> None:
+    problems = [Problem(Reason.NAMESPACE_CONFLICT, f"namespace-{number} " * 20) for number in range(64)]
+    found = tenant_status(seen(), problems, many(1000), NOW)
+    assert {len(condition.message) for condition in found.conditions} == {4096}
+    assert (found.environments, len(found.in_use_by)) == (1000, 20)
+
+
+@pytest.mark.parametrize(
+    ("number", "leaving", "reason", "message"),
+    [
+        (2, False, "TenantInUse", "it still has environments: team-a/e000, team-a/e001; delete them, or set"),
+        (23, False, "TenantInUse", "team-a/e019 and 3 more; delete them"),
+        (1, True, "Deleting", "its environments are deleted first: team-a/e000"),
+    ],
+)
+def test_why_it_is_still_there(number: int, leaving: bool, reason: str, message: str) -> None:
+    found = in_use(many(number), leaving=leaving)
+    assert found.reason == reason
+    assert message in found.message

@@ -70,7 +70,7 @@ def resolved(environments: int, around: list[Json], parallelism: int = 32) -> li
         obj["metadata"]["name"]: AirflowTenant.model_validate(obj) for obj in around if obj["kind"] == "AirflowTenant"
     }
     return [
-        resolve(AirflowEnvironment.model_validate(obj), [tenants[obj["metadata"]["namespace"]]], of_class)
+        resolve(AirflowEnvironment.model_validate(obj), tenants[obj["metadata"]["namespace"]], of_class)
         for obj in fleet(environments)
     ]
 

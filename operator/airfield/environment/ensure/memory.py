@@ -45,7 +45,8 @@ class Memory:
         resources, key = self._doors.resources, _key(environment)
         blueprint = resources.classes.get(environment.spec.class_name)
         body = resources.environments.get(key)
-        return body and wish(body), [wish(tenant) for tenant in resources.claims(key[0])], blueprint and wish(blueprint)
+        tenant = resources.holder(key[0])
+        return body and wish(body), tenant and wish(tenant), blueprint and wish(blueprint)
 
     def resume(self, environment: AirflowEnvironment, wished: object) -> tuple[Run, Outcomes] | None:
         """The last pass and what of it still holds; None when something that it read has changed since.
