@@ -26,7 +26,7 @@ from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from airfield.postgres.connection import Address
 from airfield.postgres.server import Server
-from airfield.watches import CHILD_KINDS
+from airfield.reflectors import CHILD_KINDS
 from airflow_stub import AirflowStub, airflow_stub
 from clusters import PREFIX, kubectl, run_id
 from demo.platform import RESTRICTED, Platform
@@ -222,9 +222,12 @@ class Team:
 
     async def put_class(self, **changes: Any) -> Json:
         self.class_spec |= changes
+        return await self.put_resource("AirflowEnvironmentClass", self.name, {**self.class_of(), **self.class_spec})
+
+    def class_of(self) -> Json:
+        """What a class says at first."""
         spec = {"catalog": {"versions": [{"version": VERSION, "image": IMAGE}]}, "databaseServers": [self.server()]}
-        spec |= {"defaults": {"version": VERSION, "executor": "LocalExecutor"}}
-        return await self.put_resource("AirflowEnvironmentClass", self.name, {**spec, **self.class_spec})
+        return {**spec, "defaults": {"version": VERSION, "executor": "LocalExecutor"}}
 
     async def put_tenant(self, **changes: Any) -> Json:
         self.tenant_spec |= changes

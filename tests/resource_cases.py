@@ -7,15 +7,16 @@ from typing import Any
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec, DagBundle, Database, EnvVar
 from airfield.api.environment_class import AirflowEnvironmentClass, Catalog
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
-from airfield.api.tenant import AirflowTenant, Owner
+from airfield.api.tenant import AirflowTenant, Subject
 from dag_source_cases import ACCEPTED_SOURCES, REFUSED_SOURCES
 
 Json = dict[str, Any]
 MODELS = {model.__name__: model for model in (AirflowEnvironment, AirflowTenant, AirflowEnvironmentClass)}
 
 OWNED_LABELS = "labels under airfield.dev/ and app.kubernetes.io/ are the operator's own"
+NO_TENANTS = "namespaces of the system (default, kube-*) belong to no tenant"
 ONE_SOURCE, ONE_VALUE = DagBundle.RULES[0].message, EnvVar.RULES[0].message
-ONE_DATABASE, ONE_OWNER = Database.RULES[0].message, Owner.RULES[0].message
+ONE_DATABASE, ONE_OWNER = Database.RULES[0].message, Subject.RULES[0].message
 KNOWN_CHANNEL = Catalog.RULES[0].message
 SAME_KIND, KIND_IN_USE = AirflowEnvironmentSpec.RULES[0].message, AirflowEnvironment.RULES[1].message
 
@@ -256,7 +257,7 @@ def _platform() -> Iterator[Case]:
     yield Case("robot", tenant(owners=[{"kind": "Robot", "name": "x"}]), "Unsupported value")
     yield Case("namespace-twice", tenant(namespaces=[{"name": "a"}] * 2), "Duplicate value")
     for reserved in ("default", "kube-system", "kube-x"):
-        yield Case(f"namespace-{reserved}", tenant(namespaces=[{"name": reserved}]), "belong to no tenant")
+        yield Case(f"namespace-{reserved}", tenant(namespaces=[{"name": reserved}]), NO_TENANTS)
     yield Case("namespace-like-the-systems", tenant(namespaces=[{"name": "default-x"}, {"name": "kubes"}]))
     for going in ("Refuse", "Orphan", "Delete"):
         yield Case(f"deletion-{going}", tenant(deletionPolicy=going))

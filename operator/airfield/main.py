@@ -35,6 +35,7 @@ from airfield.kube.lease import Lease
 from airfield.kube.resources import Resources
 from airfield.kube.secrets import SecretVersions
 from airfield.probes import Progress, serve
+from airfield.reflectors import reflectors
 from airfield.runtime import logs
 from airfield.runtime.leadership import Fence
 from airfield.runtime.metrics import Metrics
@@ -87,6 +88,7 @@ async def operate(settings: Settings, fence: Fence) -> None:
             helm=Helm(settings.helm, on_render=metrics.on_render),
             templates=await stack.enter_async_context(TemplateRenderer()),
             inventory=inventory,
+            belongings=watches.belongings,
             resources=resources,
             secrets=secrets,
             http=http,
@@ -97,11 +99,13 @@ async def operate(settings: Settings, fence: Fence) -> None:
         log.info("Airfield starts: helm %s, Kubernetes %s", await doors.helm.version(), doors.kube_version)
         await _answer(lambda: watches.relist(kube))
         progress.relisted = monotonic()
-        reflectors = progress.reflectors = watches.reflectors(
-            endless, settings.watch_namespaces, settings.resync_seconds, metrics.on_event
+        progress.reflectors = reflectors(
+            watches, endless, settings.watch_namespaces, settings.resync_seconds, metrics.on_event
         )
-        reflecting = [asyncio.create_task(each.run(), name=f"watch-{number}") for number, each in enumerate(reflectors)]
-        await asyncio.gather(*(each.filled.wait() for each in reflectors))
+        reflecting = [
+            asyncio.create_task(each.run(), name=f"watch-{number}") for number, each in enumerate(progress.reflectors)
+        ]
+        await asyncio.gather(*(each.filled.wait() for each in progress.reflectors))
         lease = progress.lease = Lease(
             apart,
             namespace=settings.namespace,

@@ -1,37 +1,19 @@
 """What a watch event means: which cache takes it in, and whose turn it is to be reconciled. Knows nothing of kopf."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from airfield.api import meta
-from airfield.api.conditions import ConditionType, is_true
+from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
-from airfield.kube.inventory import Child, Inventory
+from airfield.kube.inventory import Child, Inventory, tenant_of
 from airfield.kube.kinds import Kind, Ref
-from airfield.kube.reflector import Reflector
 from airfield.kube.resources import Resources, kept, namespaces_of, relisted, slim, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.runtime.queue import WorkQueue
 
-CHILD_KINDS: Final[tuple[Kind, ...]] = (
-    kinds.CONFIG_MAP,
-    kinds.SECRET,
-    kinds.SERVICE,
-    kinds.SERVICE_ACCOUNT,
-    kinds.PERSISTENT_VOLUME_CLAIM,
-    kinds.POD,
-    kinds.DEPLOYMENT,
-    kinds.STATEFUL_SET,
-    kinds.JOB,
-    kinds.ROLE,
-    kinds.ROLE_BINDING,
-    kinds.POD_DISRUPTION_BUDGET,
-    kinds.NETWORK_POLICY,
-)
-SELECTOR: Final = meta.LABEL_ENVIRONMENT
 MOMENT: Final = 0.5
 """Seconds: a roll-out is a burst of events, of which the last tells as much as all of them."""
 
@@ -50,6 +32,10 @@ class Watches:
     environments: WorkQueue[Key]
     tenants: WorkQueue[str]
     classes: WorkQueue[str]
+    belongings: Inventory = field(default_factory=lambda: Inventory(tenant_of))
+    """What tenants have in their namespaces beside environments."""
+    grants: dict[Key, object] = field(default_factory=dict)
+    """What environments were last seen to have of their tenants' quotas."""
 
     def environment(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """An environment appeared, changed or went."""
@@ -64,11 +50,26 @@ class Watches:
             self.resources.observe_environment(obj)
         if deleted or known is None or wish(known) != wish(self.resources.environments[key]):
             self.environments.add(key)
-        if deleted or known is None:
-            self._tenants(self.resources.claims(key[0]))
+            for tenant in self.resources.claims(key[0]):  # what it counts, and who may read which Secrets
+                self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
+        self._granted(key, None if deleted else (obj.get("status") or {}).get("granted"))
         if deleted or _class(known) != _class(obj):
             for name in _class(known) | _class(obj):
                 self.classes.add(name)
+
+    def _granted(self, key: Key, granted: object) -> None:
+        """What an environment has of its tenant's quota may have changed: who waits for some of it looks again."""
+        if self.grants.get(key) == granted:
+            return
+        self.grants[key] = granted
+        if granted is None:
+            del self.grants[key]
+        tenant = self.resources.holder(key[0])
+        if tenant is not None and (tenant.get("spec") or {}).get("quota"):
+            self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
+            environments = self.resources.environments
+            fellows = self.resources.in_namespaces(namespaces_of(tenant))
+            self._look_again({each for each in fellows if _waits_for_quota(environments[each])}, routine=True)
 
     def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
@@ -114,6 +115,21 @@ class Watches:
         if deleted or known is None or wish(known) != wish(obj):
             self._look_again(self.resources.of_class(name), routine=True)
             self.classes.add(name)
+            self._tenants(tenant for tenant in self.resources.tenants.values() if name in _allowed_by(tenant))
+
+    def belonging(self, obj: Object, *, deleted: bool) -> None:
+        """An object that a tenant has in a namespace appeared, changed or went: the tenant puts it right."""
+        ref, belongings = Ref.of(obj), self.belongings
+        before = belongings.find(ref)
+        (belongings.forget if deleted else belongings.observe)(obj)
+        after = belongings.find(ref)
+        if _wanted(before) != _wanted(after):
+            self.put_right(found[0] for found in (before, after) if found)
+
+    def put_right(self, tenants: Iterable[Key]) -> None:
+        """Have tenants, by their key in `belongings`, looked at."""
+        for _, tenant in tenants:
+            self.tenants.add(tenant)
 
     def seen(self, obj: Object) -> None:
         """An object of an environment, or any Secret, is there."""
@@ -153,7 +169,7 @@ class Watches:
 
         Their classes look again too.
         """
-        found, key = set(), _key_of(secret["metadata"])
+        found, key = set(), key_of(secret["metadata"])
         for name, blueprint in self.resources.classes.items():
             if key in _administrators(blueprint):
                 self.classes.add(name)
@@ -170,45 +186,6 @@ class Watches:
         """Have environments looked at; with `routine` after those to which something has happened."""
         for key in keys:
             self.environments.add(key, routine=routine)
-
-    def reflectors(
-        self, kube: KubeClient, namespaces: Sequence[str], resync_seconds: float, on_event: Callable[[str], None]
-    ) -> list[Reflector]:
-        """What feeds `seen`, `gone` and `listed`: one for each kind, in each of the namespaces or, without, in all."""
-        return (
-            [
-                Reflector(
-                    kube,
-                    kind,
-                    self,
-                    namespace=namespace,
-                    # Of Secrets all are watched, but only their metadata: environments refer to Secrets of their users.
-                    label_selector="" if kind == kinds.SECRET else SELECTOR,
-                    metadata_only=kind == kinds.SECRET,
-                    resync_seconds=resync_seconds,
-                    on_event=on_event,
-                )
-                for kind in CHILD_KINDS
-                for namespace in namespaces or ("",)
-            ]
-            + [
-                Reflector(
-                    kube,
-                    kind,
-                    _Ends(self),
-                    namespace=namespace,
-                    metadata_only=True,
-                    resync_seconds=resync_seconds,
-                )
-                for kind in (kinds.AIRFLOW_ENVIRONMENT, kinds.AIRFLOW_TENANT, kinds.AIRFLOW_ENVIRONMENT_CLASS)
-                for namespace in (namespaces if kind.namespaced else ()) or ("",)
-            ]
-            + [
-                # Who looks after chosen namespaces makes none, and needs no right to see others.
-                Reflector(kube, kinds.NAMESPACE, _Places(self), metadata_only=True, resync_seconds=resync_seconds)
-                for _ in ([] if namespaces else [None])
-            ]
-        )
 
     async def relist(self, kube: KubeClient) -> None:
         """Read our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
@@ -234,66 +211,6 @@ class Watches:
             self.classes.add(name, routine=True)
 
 
-@dataclass(frozen=True)
-class _Ends:
-    """Tells of our own resources that are gone. When kopf lists anew, nothing does: a list has no deletions."""
-
-    watches: Watches
-
-    def seen(self, obj: Object) -> None:
-        """Is for kopf to tell."""
-
-    def gone(self, obj: Object) -> None:
-        """One is gone."""
-        store, tell = self._of(obj["kind"])
-        known = store.get(_key_of(obj["metadata"]))
-        if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]:
-            tell(known, deleted=True)
-
-    def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
-        """Whatever is not in the list, and not newer, is gone."""
-        store, tell = self._of(kind.kind)
-        for obj in list(store.values()):
-            metadata = obj["metadata"]
-            ref = Ref(kind.api_version, kind.kind, metadata.get("namespace") or "", metadata["name"])
-            older = int(metadata["resourceVersion"]) <= int(version)
-            if older and ref not in refs and namespace in {"", ref.namespace}:
-                tell(obj, deleted=True)
-
-    def _of(self, kind: str) -> tuple[dict[Any, dict[str, Any]], Callable[..., None]]:
-        resources, watches = self.watches.resources, self.watches
-        match kind:
-            case "AirflowEnvironment":
-                return resources.environments, watches.environment
-            case "AirflowTenant":
-                return resources.tenants, watches.tenant
-            case _:
-                return resources.classes, watches.blueprint
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Tells of namespaces."""
-
-    watches: Watches
-
-    def seen(self, obj: Object) -> None:
-        """One is there."""
-        self.watches.namespace(obj, deleted=False)
-
-    def gone(self, obj: Object) -> None:
-        """One is gone."""
-        self.watches.namespace(obj, deleted=True)
-
-    def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
-        """Whatever is not in the list is gone: none is made in this process but by the answer to a request."""
-        del kind, namespace
-        present = {ref.name for ref in refs}
-        for name, known in list(self.watches.resources.namespaces.items()):
-            if name not in present and int(known.version) <= int(version):
-                self.watches.namespace({"metadata": {"name": name}}, deleted=True)
-
-
 def _harmless(found: tuple[Key, Child] | None) -> bool:
     """Whether it is only one of a workload's pods, of which the workload tells: not wrong, and not at its end."""
     if found is None:
@@ -311,15 +228,15 @@ def _wanted(found: tuple[Key, Child] | None) -> object:
     return found[0], found[1].shape
 
 
-def _key_of(metadata: Object) -> Any:
+def key_of(metadata: Object) -> Any:
     """The key of an object: environments go by namespace and name, the others by name."""
     return (metadata["namespace"], metadata["name"]) if metadata.get("namespace") else metadata["name"]
 
 
 async def _listed(kube: KubeClient, kind: Kind, known: Mapping[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     """All resources of a kind by key; those that are as they were known are the bodies that are known."""
-    objects = await kube.list(kind, boil=lambda obj: kept(known.get(_key_of(obj["metadata"])), obj))
-    return {_key_of(obj["metadata"]): obj for obj in objects}
+    objects = await kube.list(kind, boil=lambda obj: kept(known.get(key_of(obj["metadata"])), obj))
+    return {key_of(obj["metadata"]): obj for obj in objects}
 
 
 def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:
@@ -334,6 +251,16 @@ def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:
 def _another(known: Object | None, obj: Object) -> bool:
     """Whether the name of an object that is told to be gone belongs to a newer one: kopf keeps order by uid only."""
     return known is not None and known["metadata"].get("uid") != obj["metadata"].get("uid")
+
+
+def _waits_for_quota(environment: Object) -> bool:
+    """Whether an environment was refused for its tenant's quota."""
+    return conditions_of(environment).get(ConditionType.RESOLVED, {}).get("reason") == "QuotaExceeded"
+
+
+def _allowed_by(tenant: Object) -> Collection[str]:
+    """The classes that a tenant may use."""
+    return (tenant.get("spec") or {}).get("allowedClasses") or ()
 
 
 def _administrators(blueprint: Object) -> set[Key]:

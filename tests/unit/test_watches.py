@@ -116,7 +116,7 @@ def queued(watches: Watches) -> dict[str, set[Any]]:
     found = {name: set(queue.added) for name, queue in queues.items() if queue.added}
     environments = queues["environments"]
     in_turn = {key for queue in queues.values() for key in queue.routine}
-    more = {"in turn": in_turn, "a moment later": set(environments.later)}
+    more = {"in turn": in_turn, "a moment later": set(environments.later), "soon": set(queues["tenants"].later)}
     return found | {how: keys for how, keys in more.items() if keys}
 
 
@@ -142,22 +142,36 @@ NEW = ("team-a", "new")
         (environment(version=11), False, {}),
         (environment(version=11, managedFields=[{"manager": "x"}]), False, {}),
         (environment(version=9, generation=0), False, {}),
-        (environment(version=11, generation=2), False, {"environments": {DEMO}}),
-        (environment(version=11, annotations={"airfield.dev/paused": "true"}), False, {"environments": {DEMO}}),
-        (environment(version=11, labels={"a": "b"}), False, {"environments": {DEMO}}),
-        (environment(version=11, finalizers=["airfield.dev/environment"]), False, {"environments": {DEMO}}),
-        (environment(version=11, deletionTimestamp="2026-01-01T00:00:00Z"), False, {"environments": {DEMO}}),
-        (environment(version=11, uid="again"), False, {"environments": {DEMO}}),
+        (environment(version=11, generation=2), False, {"environments": {DEMO}, "soon": {"a"}}),
+        (
+            environment(version=11, annotations={"airfield.dev/paused": "true"}),
+            False,
+            {"environments": {DEMO}, "soon": {"a"}},
+        ),
+        (environment(version=11, labels={"a": "b"}), False, {"environments": {DEMO}, "soon": {"a"}}),
+        (
+            environment(version=11, finalizers=["airfield.dev/environment"]),
+            False,
+            {"environments": {DEMO}, "soon": {"a"}},
+        ),
+        (
+            environment(version=11, deletionTimestamp="2026-01-01T00:00:00Z"),
+            False,
+            {"environments": {DEMO}, "soon": {"a"}},
+        ),
+        (environment(version=11, uid="again"), False, {"environments": {DEMO}, "soon": {"a"}}),
         (
             environment(version=11, generation=2, of="large"),
             False,
-            {"environments": {DEMO}, "classes": {"standard", "large"}},
+            {"environments": {DEMO}, "soon": {"a"}, "classes": {"standard", "large"}},
         ),
-        (environment(NEW), False, {"environments": {NEW}, "tenants": {"a"}, "classes": {"standard"}}),
-        (environment(version=11), True, {"environments": {DEMO}, "tenants": {"a"}, "classes": {"standard"}}),
+        (environment(NEW), False, {"environments": {NEW}, "soon": {"a"}, "classes": {"standard"}}),
+        (environment(version=11), True, {"environments": {DEMO}, "soon": {"a"}, "classes": {"standard"}}),
         (environment(("team-c", "x"), of="gone"), False, {"environments": {("team-c", "x")}, "classes": {"gone"}}),
+        # What it has of its tenant's quota is no wish, and none is watched where there is none.
+        (environment(version=11) | {"status": {"granted": {"cpu": "1"}}}, False, {}),
         # The deletion of one that is already forgotten still changes what its tenant and its class count.
-        (environment(NEW), True, {"environments": {NEW}, "tenants": {"a"}, "classes": {"standard"}}),
+        (environment(NEW), True, {"environments": {NEW}, "soon": {"a"}, "classes": {"standard"}}),
         # Tenants: the environments in all namespaces that they have or had, and whoever else claims one of them.
         (tenant("a", "team-a", version=11), False, {}),
         (tenant("a", "team-a", version=11, generation=2), False, {"in turn": {DEMO, OTHER}, "tenants": {"a"}}),
@@ -213,6 +227,30 @@ def test_who_looks_again(event: Object, deleted: bool, expected: dict[str, set[A
     watches = watching(*WORLD)
     see(watches, event, deleted=deleted)
     assert queued(watches) == expected
+
+
+def test_who_waits_for_a_quota_looks_again_when_some_of_it_becomes_free() -> None:
+    granted, refused = {"status": {"granted": {"cpu": "1"}}}, {"type": "Resolved", "reason": "QuotaExceeded"}
+    waiting = environment(OTHER) | {"status": {"conditions": [{**refused, "status": "False"}]}}
+    limited = tenant("a", "team-a")
+    limited["spec"]["quota"] = {"cpu": "1"}
+    watches = watching(limited, environment() | granted, waiting)
+    see(watches, environment(version=11) | granted)
+    assert queued(watches) == {}
+    see(watches, environment(version=12) | {"status": {"granted": {"cpu": "500m"}}})
+    assert queued(watches) == {"in turn": {OTHER}, "soon": {"a"}}
+    watches = watching(limited, environment() | granted, waiting)
+    see(watches, environment(version=11), deleted=True)
+    expected = {"environments": {DEMO}, "in turn": {OTHER}, "soon": {"a"}, "classes": {"standard"}}
+    assert queued(watches) == expected
+
+
+def test_tenants_that_may_use_a_class_look_again_when_it_changes() -> None:
+    allowed = tenant("a", "team-a")
+    allowed["spec"]["allowedClasses"] = ["large"]
+    watches = watching(allowed, tenant("b", "team-b"), blueprint("large"))
+    see(watches, blueprint("large", version=11, generation=2))
+    assert queued(watches) == {"tenants": {"a"}, "classes": {"large"}}
 
 
 def test_a_namespace_that_becomes_anothers_makes_environments_look_again() -> None:

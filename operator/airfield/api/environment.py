@@ -239,6 +239,19 @@ class DatabaseStatus(Model):
     )
 
 
+Amount = Annotated[str, StringConstraints(max_length=20)]
+"""A Kubernetes quantity, which may be 0."""
+
+
+class Grant(Model):
+    """What an environment's own pods and volumes request: it counts against the quota of its tenant."""
+
+    stage: Stage
+    cpu: Amount = Field(description="Cores.")
+    memory: Amount = Field(description="Bytes.")
+    storage: Amount = Field(description="Bytes of volumes.")
+
+
 class AirflowEnvironmentStatus(Model):
     """What the operator saw last."""
 
@@ -247,6 +260,7 @@ class AirflowEnvironmentStatus(Model):
     version: VersionName | None = Field(default=None, description="The Airflow version that `spec.version` stands for.")
     image: ImageReference | None = Field(default=None, description="The Airflow image in use.")
     tenant: Label | None = Field(default=None, description="The AirflowTenant that the namespace belongs to.")
+    granted: Grant | None = None
     executor: Executor | None = None
     size: Label | None = Field(default=None, description="The size in use.")
     url: Annotated[str, StringConstraints(max_length=512)] | None = Field(

@@ -17,10 +17,12 @@ from airfield.environment.ensure.deleted import Farewell, ensure_deleted
 from airfield.environment.ensure.health import ensure_healthy, url
 from airfield.environment.ensure.keys import ensure_keys
 from airfield.environment.ensure.memory import Memory
+from airfield.environment.ensure.quota import Quotas
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
 from airfield.environment.events import ready_event
 from airfield.environment.outcome import Done, Outcome, Stall
+from airfield.environment.quota import asked, grant_of
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective, Unresolved, resolve, validation_messages
 from airfield.environment.secrets import Key
@@ -54,6 +56,7 @@ class Controller:
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
         self._memory = Memory(doors)
+        self._quotas = Quotas(doors)
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """One pass. The seconds until the next one, None when the environment is gone."""
@@ -61,6 +64,7 @@ class Controller:
             body = self._doors.resources.environments.get(key)
             if body is None:
                 self._memory.forget(key)
+                self._quotas.forget(key)
                 return None
             try:
                 environment = read(AirflowEnvironment, body)
@@ -86,7 +90,7 @@ class Controller:
         run, outcomes = self._memory.resume(environment, wished) or (None, {})
         if run is None:
             try:
-                effective = self._resolve(environment)
+                effective = await self._resolve(environment)
             except Unresolved as error:
                 message = "; ".join(problem.message for problem in error.problems)
                 outcomes[ConditionType.RESOLVED] = Stall(error.problems[0].reason, message)
@@ -120,14 +124,17 @@ class Controller:
         """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly."""
         return max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
 
-    def _resolve(self, environment: AirflowEnvironment) -> Effective:
+    async def _resolve(self, environment: AirflowEnvironment) -> Effective:
         body = self._doors.resources.holder(environment.metadata.namespace)
         try:
             tenant = read(AirflowTenant, body) if body else None
         except ValidationError as error:
             found = "; ".join(validation_messages(error))
             raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
-        return resolve(environment, tenant, self._blueprint(environment.spec.class_name))
+        effective = resolve(environment, tenant, self._blueprint(environment.spec.class_name))
+        if tenant is not None:
+            await self._quotas.grant(tenant, effective)
+        return effective
 
     def _blueprint(self, name: str) -> AirflowEnvironmentClass | None:
         body = self._doors.resources.classes.get(name)
@@ -256,6 +263,7 @@ def _findings(run: Run) -> dict[str, Any]:
         "version": effective.version,
         "image": effective.image,
         "tenant": effective.tenant,
+        "granted": grant_of(asked(effective)),
         "executor": effective.executor,
         "size": effective.settings.size,
         "url": url(run),

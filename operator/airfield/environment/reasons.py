@@ -29,6 +29,7 @@ class Reason(StrEnum):
     LABEL_MISSING = "LabelMissing"
     LABEL_REFUSED = "LabelRefused"
     POLICY_VIOLATED = "PolicyViolated"
+    QUOTA_EXCEEDED = "QuotaExceeded"
     RESERVED_SETTING = "ReservedSetting"
     CEILING_EXCEEDED = "CeilingExceeded"
 

@@ -74,6 +74,8 @@ class SecretFact:
     """Why the content cannot be used, for generated Secrets that somebody else made or changed."""
     keys: tuple[str, ...] = ()
     """Of a Fernet Secret: a fingerprint for each key, the one that encrypts first."""
+    made_for: str = ""
+    """The environment that the operator made it for; "" for one that is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,13 @@ def check_secrets(effective: Effective, facts: Mapping[str, SecretFact]) -> Outc
                 Reason.SECRET_NOT_FOUND,
                 f"{where} does not exist in namespace {effective.namespace!r}; create it",
                 after=5,
+            )
+        if fact.made_for and not reference.field.startswith("database"):  # an orphaned database may be wanted again
+            return Stall(
+                Reason.SECRET_INVALID,
+                f"{where} is one that the operator makes for environment {fact.made_for!r}: it is for that one alone;"
+                " name one of your own",
+                after=15,
             )
         if not any(fact.fields.issuperset(needed) for needed in reference.needs):
             wanted = " or ".join(", ".join(needed) for needed in reference.needs)

@@ -18,7 +18,7 @@ from airfield.kube.ownership import digest, owned_digest
 from airfield.kube.state import ChildState, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from airfield.kube.kinds import Kind
 
@@ -26,7 +26,7 @@ TOMBSTONES = 4096
 """Deletions remembered: many more than can happen while the answer to one request is under way."""
 
 Key = tuple[str, str]
-"""Namespace and name of an environment."""
+"""Namespace and name of an environment; of a tenant an empty text and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,18 @@ def _shared(labels: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     return {intern(key): intern(value) for key, value in labels}
 
 
-def key_of(obj: Mapping[str, Any]) -> Key | None:
+def environment_of(obj: Mapping[str, Any]) -> Key | None:
     """The environment that an object says it belongs to."""
     metadata = obj["metadata"]
     name = (metadata.get("labels") or {}).get(meta.LABEL_ENVIRONMENT)
     return (intern(metadata.get("namespace", "")), intern(name)) if name else None
+
+
+def tenant_of(obj: Mapping[str, Any]) -> Key | None:
+    """The tenant that an object of no environment says it belongs to: its name, after an empty namespace."""
+    labels = obj["metadata"].get("labels") or {}
+    name = None if meta.LABEL_ENVIRONMENT in labels else labels.get(meta.LABEL_TENANT)
+    return ("", intern(name)) if name else None
 
 
 def _fingerprint(records: Mapping[Ref, object]) -> str:
@@ -102,7 +109,9 @@ class Inventory:
     Watch events and the answers to our own writes arrive in any order; an older view never replaces a newer one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key_of: Callable[[Mapping[str, Any]], Key | None] = environment_of) -> None:
+        """`key_of`: whose an object is, by its labels; None: nobody's that is of interest."""
+        self._key_of = key_of
         self._seen: dict[Key, dict[Ref, _Seen]] = {}
         self._applied: dict[Key, dict[Ref, tuple[str, str]]] = {}
         self._home: dict[Ref, Key] = {}
@@ -112,7 +121,7 @@ class Inventory:
 
     def observe(self, obj: Mapping[str, Any]) -> Key | None:
         """Take in an object from a watch event or an answer; the environment it belongs to, or did until now."""
-        ref, key, version = Ref.of(obj), key_of(obj), _version(obj)
+        ref, key, version = Ref.of(obj), self._key_of(obj), _version(obj)
         home = self._home.get(ref)
         if home is not None and version is not None and version == self._seen[home][ref].version:
             return home  # the event of what an answer has told already, or a list of what events have
@@ -140,7 +149,7 @@ class Inventory:
         home = self._home.get(ref)
         if home is not None and not _older(version, self._seen[home][ref].version):
             self._remove(home, ref)
-        return home or key_of(obj)
+        return home or self._key_of(obj)
 
     def gone(self, ref: Ref) -> None:
         """Take in the news that an object of that name does not exist any more."""

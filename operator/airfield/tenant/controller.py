@@ -2,27 +2,26 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from airfield.api import meta
 from airfield.api.tenant import AirflowTenant, TenantDeletionPolicy
 from airfield.environment.admit import DATA_KINDS
-from airfield.environment.checks import Problem
 from airfield.environment.ensure.run import Doors
 from airfield.environment.reasons import Reason
 from airfield.environment.unreadable import read, unreadable_status
-from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from airfield.kube.resources import answered, namespaces_of
-from airfield.tenant.namespaces import POD_SECURITY, labelled, made, refused, stamps, to_stamp
+from airfield.tenant.ensure import ensure_belongings, ensure_namespaces, granted, let_go, remove_belongings
 from airfield.tenant.status import in_use, tenant_status
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 15.0
+RETRY_SECONDS: Final = 15.0
 """After the API server has refused something: mostly a right that the operator lacks."""
+REFUSED: Final = frozenset({Reason.API_REFUSED, Reason.APPLY_REFUSED})
 
 Body = Mapping[str, Any]
 
@@ -32,7 +31,6 @@ class Controller:
 
     def __init__(self, doors: Doors) -> None:
         self._doors, self._kube, self._resources = doors, doors.kube, doors.resources
-        self._looks_after_all = not doors.settings.watch_namespaces
 
     async def reconcile(self, name: str) -> float | None:
         """One pass. The seconds until the next one, if something was refused; every change is an event."""
@@ -55,49 +53,17 @@ class Controller:
             await self._write(body, unreadable_status(body, error, self._doors.clock()))
             return None
         environments = self._resources.in_namespaces(held)
+        applied = tenant.status.applied if tenant.status else None
         if leaving:
             problems = [in_use(environments, leaving=_policy(body) is TenantDeletionPolicy.DELETE)]
         else:
-            problems = await self._keep(tenant)
-        status = tenant_status(tenant, problems, environments, self._doors.clock())
+            usable, problems = await ensure_namespaces(self._doors, tenant)
+            applied, refusals = await ensure_belongings(self._doors, tenant, usable)
+            problems += refusals
+        share = granted(self._doors, held)
+        status = tenant_status(tenant, problems, environments, share, applied, self._doors.clock())
         await self._write(body, status.model_dump(mode="json", by_alias=True, exclude_none=True))
-        return RETRY_SECONDS if any(problem.reason is Reason.API_REFUSED for problem in problems) else None
-
-    async def _keep(self, tenant: AirflowTenant) -> list[Problem]:
-        """Make, adopt and label the tenant's namespaces, and let go of those that are its own no more."""
-        name, labels, problems = tenant.metadata.name, stamps(tenant), []
-        listed = {place.name for place in tenant.spec.namespaces}
-        for namespace in sorted(listed):
-            problem = refused(namespace, name, self._resources)
-            try:
-                if problem is None and self._looks_after_all:
-                    await self._stamp(namespace, name, labels)
-            except ApiError as error:
-                if error.transient:
-                    raise
-                problem = Problem(Reason.API_REFUSED, f"namespace {namespace!r}: {error.message}")
-            problems += [problem] if problem else []
-        for namespace in sorted(self._resources.stamped(name) - listed):
-            await self._let_go(namespace)
-        return problems
-
-    async def _stamp(self, namespace: str, tenant: str, labels: Mapping[str, str]) -> None:
-        if namespace not in self._resources.namespaces:
-            live = await self._kube.create(made(namespace, tenant))
-            if live is None:  # somebody else has just made it, of which the watch will tell
-                return
-            log.info("made namespace %s", namespace)
-            self._resources.observe_namespace(live)
-        known = self._resources.namespaces[namespace]
-        if to_stamp(known, labels):
-            self._resources.observe_namespace(await self._kube.apply(labelled(namespace, known, labels)))
-
-    async def _let_go(self, namespace: str) -> None:
-        """Take the tenant's labels off a namespace. That it is restricted stays: what runs there has not changed."""
-        known = self._resources.namespaces[namespace]
-        if not known.deleting:
-            self._resources.observe_namespace(await self._kube.apply(labelled(namespace, known, POD_SECURITY)))
-            log.info("let go of namespace %s", namespace)
+        return RETRY_SECONDS if REFUSED & {problem.reason for problem in problems} else None
 
     async def _leave(self, body: Body, held: Collection[str]) -> bool:
         """Take the tenant's leave, as far as its policy lets it go; whether it is gone."""
@@ -110,13 +76,14 @@ class Controller:
                     await self._kube.delete(Ref(meta.API_VERSION, "AirflowEnvironment", *key), uid=metadata["uid"])
         if environments and policy is not TenantDeletionPolicy.ORPHAN:
             return False
+        await remove_belongings(self._doors, name)
         for namespace in sorted(self._resources.stamped(name)):
             known = self._resources.namespaces[namespace]
             if policy is TenantDeletionPolicy.DELETE and known.made_for == name and not self._orphans(namespace):
                 await self._kube.delete(Ref("v1", "Namespace", "", namespace), uid=known.uid)
                 log.info("deleted namespace %s", namespace)
             else:
-                await self._let_go(namespace)
+                await let_go(self._doors, namespace)
         await self._set_finalizers(body, [f for f in body["metadata"]["finalizers"] if f != meta.TENANT_FINALIZER])
         self._resources.forget(self._resources.tenants, name, body["metadata"]["uid"])
         return True

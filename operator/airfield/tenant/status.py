@@ -1,12 +1,14 @@
 """The status of a tenant. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from airfield.api.conditions import verdict
-from airfield.api.tenant import AirflowTenant, AirflowTenantStatus
+from airfield.api.tenant import AirflowTenant, AirflowTenantStatus, QuotaUse
 from airfield.environment.checks import Problem
+from airfield.environment.quota import Ask, limits, shown, used
 from airfield.environment.reasons import Reason
 
 NAMED: Final = 20
@@ -14,9 +16,17 @@ NAMED: Final = 20
 
 
 def tenant_status(
-    tenant: AirflowTenant, problems: Sequence[Problem], environments: Collection[tuple[str, str]], now: datetime
+    tenant: AirflowTenant,
+    problems: Sequence[Problem],
+    environments: Collection[tuple[str, str]],
+    granted: Iterable[Ask],
+    applied: str | None,
+    now: datetime,
 ) -> AirflowTenantStatus:
-    """`environments`: namespace and name of those that it has."""
+    """`environments`: namespace and name of those that it has, `granted`: what they have of the quota.
+
+    `applied`: digest of what was applied for the tenant.
+    """
     generation = tenant.metadata.generation
     return AirflowTenantStatus(
         observed_generation=generation,
@@ -29,8 +39,16 @@ def tenant_status(
             now=now,
         ),
         environments=len(environments),
+        quota=tuple(_use(tenant, granted)),
+        applied=applied,
         in_use_by=named(environments),
     )
+
+
+def _use(tenant: AirflowTenant, granted: Iterable[Ask]) -> Iterator[QuotaUse]:
+    have = used(granted)
+    for name, limit in (limits(tenant.spec.quota) if tenant.spec.quota else {}).items():
+        yield QuotaUse(name=name, used=shown(name, have.get(name, Decimal(0))), limit=shown(name, limit))
 
 
 def named(environments: Collection[tuple[str, str]]) -> tuple[str, ...]:

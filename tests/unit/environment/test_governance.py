@@ -136,10 +136,10 @@ def test_where_a_repository_is(url: str, allowed: bool) -> None:
 def test_the_example_of_the_documentation() -> None:
     text = (Path(__file__).parents[3] / "docs" / "tenants.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^    .*\n|^\n)+", text, re.MULTILINE)
-    of_tenant, *specs = (part["spec"] for block in blocks for part in _parts(block))
-    demands, own, rules = specs
+    people, quota, of_tenant, demands, own, rules = (part["spec"] for block in blocks for part in _parts(block))
     place = {"name": "team-a", "stages": ["prod"]}
-    claim = tenant(namespaces=[*of_tenant["namespaces"], place], requiredLabels=demands["requiredLabels"])
+    more = {**people, **quota, "requiredLabels": demands["requiredLabels"]}
+    claim = tenant(namespaces=[*of_tenant["namespaces"], place], **more)
     of_class = blueprint(**rules, catalog={"versions": [{"version": "3.3.2", "image": IMAGE}]})
     good = resolve(environment(stage="prod", **own), claim, of_class)
     assert own["labels"].items() <= good.labels.items()

@@ -29,8 +29,8 @@ from builders import effective, environment, git_bundle
 EXTERNAL = {"external": {"secret": {"name": "given"}}}
 
 
-def fact(name: str, *fields: str, problem: str | None = None) -> dict[str, SecretFact]:
-    return {name: SecretFact(name, "0" * 16, frozenset(fields), problem=problem)}
+def fact(name: str, *fields: str, problem: str | None = None, made_for: str = "") -> dict[str, SecretFact]:
+    return {name: SecretFact(name, "0" * 16, frozenset(fields), problem=problem, made_for=made_for)}
 
 
 def generated(*without: Key) -> dict[str, SecretFact]:
@@ -150,6 +150,15 @@ DATABASE = spec(database=EXTERNAL)
         (VARIABLE, {}, Wait, ("env[TOKEN].secretKeyRef: Secret 'login' does not exist", "create it")),
         (VARIABLE, fact("login", "other"), Wait, ("lacks the key token",)),
         (VARIABLE, fact("login", "token"), Done(), ()),
+        # The operator's own are for one environment each; an orphaned database may be wanted again.
+        (
+            VARIABLE,
+            fact("login", "token", made_for="x"),
+            Stall,
+            ("is one that the operator makes for environment 'x'",),
+        ),
+        (BUNDLE, fact("login", "password", made_for="x"), Stall, ("it is for that one alone; name one of your own",)),
+        (DATABASE, fact("given", "host", "database", "username", "password", made_for="x"), Done(), ()),
         (DATABASE, {}, Wait, ("database.external.secret: Secret 'given'",)),
         (DATABASE, fact("given", "host", "database", "username"), Wait, ("host, database, username, password",)),
         (DATABASE, fact("given", "host", "database", "username", "password"), Done(), ()),

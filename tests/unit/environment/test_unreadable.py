@@ -30,7 +30,12 @@ def error_of(found: dict[str, Any]) -> ValidationError:
 
 def test_it_names_the_field_and_keeps_what_it_knew() -> None:
     well = tenant_status(
-        AirflowTenant.model_validate(body({}, generation=1)), (), {("a", f"e{number}") for number in range(7)}, NOW
+        AirflowTenant.model_validate(body({}, generation=1)),
+        (),
+        {("a", f"e{number}") for number in range(7)},
+        [],
+        None,
+        NOW,
     )
     known = well.model_dump(mode="json", by_alias=True, exclude_none=True)
     broken = body({"labels": {"$(id)": "x"}}, known)

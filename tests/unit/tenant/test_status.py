@@ -39,28 +39,28 @@ def many(number: int) -> list[tuple[str, str]]:
     ],
 )
 def test_ready(problems: Sequence[Problem], status: str, reason: str, message: str) -> None:
-    found = tenant_status(seen(), problems, many(7), NOW)
+    found = tenant_status(seen(), problems, many(7), [], "abc", NOW)
     ready, *stalled = found.conditions
     assert [(c.type, c.status, c.reason, c.message) for c in stalled] == (
         [("Stalled", "True", reason, message)] if problems else []
     )
     assert (ready.type, ready.status, ready.reason, ready.observed_generation) == ("Ready", status, reason, 3)
     assert ready.message == message
-    assert (found.observed_generation, found.environments) == (3, 7)
+    assert (found.observed_generation, found.environments, found.applied) == (3, 7, "abc")
     assert found.in_use_by == tuple(f"team-a/e00{number}" for number in range(7))
 
 
 def test_the_same_gives_the_same_and_times_move_with_the_status() -> None:
-    first = tenant_status(seen(), (), many(1), NOW)
+    first = tenant_status(seen(), (), many(1), [], None, NOW)
     later = NOW + timedelta(hours=1)
-    assert tenant_status(seen(first), (), many(1), later) == first
-    clash = tenant_status(seen(first), (CLASH,), many(1), later)
+    assert tenant_status(seen(first), (), many(1), [], None, later) == first
+    clash = tenant_status(seen(first), (CLASH,), many(1), [], None, later)
     assert clash.conditions[0].last_transition_time == "2026-01-01T01:00:00Z"
 
 
 def test_what_is_too_long_is_cut() -> None:
     problems = [Problem(Reason.NAMESPACE_CONFLICT, f"namespace-{number} " * 20) for number in range(64)]
-    found = tenant_status(seen(), problems, many(1000), NOW)
+    found = tenant_status(seen(), problems, many(1000), [], None, NOW)
     assert {len(condition.message) for condition in found.conditions} == {4096}
     assert (found.environments, len(found.in_use_by)) == (1000, 20)
 

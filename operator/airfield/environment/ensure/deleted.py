@@ -12,9 +12,10 @@ from airfield.api.environment import AirflowEnvironment, DeletionPolicy
 from airfield.api.environment_class import AirflowEnvironmentClass, DatabaseServer
 from airfield.environment import deletion
 from airfield.environment.ensure.database import connect_admin
-from airfield.environment.ensure.run import Doors, few_at_a_time
+from airfield.environment.ensure.run import Doors
 from airfield.environment.outcome import Done, Outcome, Wait
 from airfield.environment.reasons import Reason
+from airfield.kube.applier import few_at_a_time
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Child
 from airfield.kube.kinds import PERSISTENT_VOLUME_CLAIM, POD, SECRET, Ref

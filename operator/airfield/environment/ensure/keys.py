@@ -115,7 +115,9 @@ def _learn(run: Run, secret: Object) -> None:
     found = fingerprint(data, _pepper(run, name))
     generated = secret["metadata"].get("annotations", {}).get(meta.ANNOTATION_GENERATED) == found
     keys = fernet_fingerprints(content.get("fernet-key", "")) if name == Key.FERNET.secret(run.effective.name) else ()
-    run.facts[name] = SecretFact(name, found, frozenset(content), generated, problem, keys)
+    labels = secret["metadata"].get("labels", {})
+    made_for = labels.get(meta.LABEL_ENVIRONMENT, "") if labels.get(meta.LABEL_MANAGED_BY) == meta.MANAGED_BY else ""
+    run.facts[name] = SecretFact(name, found, frozenset(content), generated, problem, keys, made_for)
 
 
 def _pepper(run: Run, name: str) -> str:

@@ -1,12 +1,9 @@
 """What the phases of one reconcile share: the doors to the outside, and what has been found out so far."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any
 
 import aiohttp
 
@@ -22,34 +19,14 @@ from airfield.environment.secrets import SecretFact
 from airfield.environment.template.renderer import TemplateRenderer
 from airfield.environment.volumes import settled
 from airfield.helm.template import Helm
+from airfield.kube.applier import Applier
 from airfield.kube.client import KubeClient
-from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Child, Inventory
 from airfield.kube.kinds import Ref
-from airfield.kube.ownership import digest, owned_fields
+from airfield.kube.ownership import owned_fields
 from airfield.kube.resources import Resources
 from airfield.kube.secrets import SecretVersions
 from airfield.settings import Settings
-
-log = logging.getLogger(__name__)
-
-AT_A_TIME: Final = 4
-"""Objects of one environment that are written or deleted side by side: a quarter of the connections.
-
-So an admission webhook that is slow with them leaves connections for other environments.
-"""
-T = TypeVar("T")
-
-
-async def few_at_a_time(deeds: Iterable[Callable[[], Awaitable[T]]]) -> list[T | BaseException]:
-    """What each deed came to, in their order; each is begun when it is among the few."""
-    slots = asyncio.Semaphore(AT_A_TIME)
-
-    async def one(deed: Callable[[], Awaitable[T]]) -> T:
-        async with slots:
-            return await deed()
-
-    return await asyncio.gather(*map(one, deeds), return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -61,6 +38,8 @@ class Doors:
     helm: Helm
     templates: TemplateRenderer
     inventory: Inventory
+    belongings: Inventory
+    """What tenants have in their namespaces beside environments."""
     resources: Resources
     secrets: SecretVersions
     http: aiohttp.ClientSession
@@ -145,48 +124,18 @@ class Run:
 
     async def apply(self, manifests: Iterable[Manifest]) -> Stall | None:
         """Apply what is missing, wanted differently or touched by others; a stall tells what the API server refused."""
-        inventory = self.doors.inventory
-        pending = [
-            manifest
-            for manifest in manifests
-            if inventory.needs_apply(self.key, manifest)
-            and not (is_job(manifest) and Ref.of(manifest) in self.children)
-        ]
-        results = await few_at_a_time(partial(self._apply_one, manifest) for manifest in pending)
-        news = sorted(str(result) for result in results if isinstance(result, Ref))
-        if news:
-            log.info("applied %d objects: %s", len(news), ", ".join(news))
-        refusals: list[str] = []
-        for result in results:
-            if isinstance(result, ApiError) and not result.transient:
-                refusals.append(result.message)
-            elif isinstance(result, BaseException):
-                raise result
-        return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals)), after=30) if refusals else None
-
-    async def _apply_one(self, manifest: Manifest) -> Ref | None:
-        """Apply an object; None when that was only to learn what is there, as after a restart."""
-        ref = Ref.of(manifest)
-        kube, inventory = self.doors.kube, self.doors.inventory
-        known = ref in self.children
-        if not known:
-            await self._look_for_foreign(ref)
-        live = await kube.apply(manifest)
-        news = inventory.applied(self.key, ref) is not None or not known
-        inventory.record_applied(self.key, live, digest(manifest))
-        return ref if news else None
-
-    async def _look_for_foreign(self, ref: Ref) -> None:
-        """An object of that name that we have not seen exists: only ours may be taken over."""
-        live = await self.doors.kube.get(ref)
-        if live is not None:
-            self.refuse_foreign(live)
+        known = self.children
+        wanted = [manifest for manifest in manifests if not (is_job(manifest) and Ref.of(manifest) in known)]
+        refusals = await self._applier.apply(wanted)
+        return Stall(Reason.APPLY_REFUSED, "; ".join(refusals), after=30) if refusals else None
 
     def refuse_foreign(self, live: Mapping[str, Any]) -> None:
         """ApiError when an object that has a name of ours is somebody else's."""
-        if not self._is_ours(live):
-            said = f"{Ref.of(live)} exists and does not belong to this environment; remove or rename it"
-            raise ApiError(409, "Conflict", said)
+        self._applier.refuse_foreign(live)
+
+    @property
+    def _applier(self) -> Applier:
+        return Applier(self.doors.kube, self.doors.inventory, self.key, "this environment", self._is_ours)
 
     def _is_ours(self, live: Mapping[str, Any]) -> bool:
         """By its label; where somebody has taken that away, by its owner, or by our having applied it."""
