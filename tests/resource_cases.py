@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from airfield.api.base import Rule
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec, DagBundle, Database, EnvVar
 from airfield.api.environment_class import AirflowEnvironmentClass, Catalog
+from airfield.api.network import Cidr, Egress
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
 from airfield.api.tenant import AirflowTenant, Subject
 from dag_source_cases import ACCEPTED_SOURCES, REFUSED_SOURCES
@@ -15,6 +17,8 @@ MODELS = {model.__name__: model for model in (AirflowEnvironment, AirflowTenant,
 
 OWNED_LABELS = "labels under airfield.dev/ and app.kubernetes.io/ are the operator's own"
 NO_TENANTS = "namespaces of the system (default, kube-*) belong to no tenant"
+RANGE = next(each.message for each in get_args(Cidr)[1:] if isinstance(each, Rule))
+ONE_END = Egress.RULES[0].message
 ONE_SOURCE, ONE_VALUE = DagBundle.RULES[0].message, EnvVar.RULES[0].message
 ONE_DATABASE, ONE_OWNER = Database.RULES[0].message, Subject.RULES[0].message
 KNOWN_CHANNEL = Catalog.RULES[0].message
@@ -257,7 +261,7 @@ def _platform() -> Iterator[Case]:
     yield Case("robot", tenant(owners=[{"kind": "Robot", "name": "x"}]), "Unsupported value")
     yield Case("namespace-twice", tenant(namespaces=[{"name": "a"}] * 2), "Duplicate value")
     for reserved in ("default", "kube-system", "kube-x"):
-        yield Case(f"namespace-{reserved}", tenant(namespaces=[{"name": reserved}]), NO_TENANTS)
+        yield Case(f"namespace-{reserved}", tenant(namespaces=[{"name": reserved}]), NO_TENANTS, False)
     yield Case("namespace-like-the-systems", tenant(namespaces=[{"name": "default-x"}, {"name": "kubes"}]))
     for going in ("Refuse", "Orphan", "Delete"):
         yield Case(f"deletion-{going}", tenant(deletionPolicy=going))
@@ -273,6 +277,7 @@ def _platform() -> Iterator[Case]:
         yield Case(f"required-nothing-{kind}", make(requiredLabels=[{**demand, "values": []}]), "at least 1 items")
         yield Case(f"required-key-{kind}", make(requiredLabels=[{"key": "a b"}]), "requiredLabels[0].key")
     rules = {"executors": ["KubernetesExecutor"], "exactVersion": True, "imageRegistries": ["registry:5000/airflow"]}
+    rules |= {"pinnedRefs": True}
     rules |= {"gitRepositories": ["https://git.example.com/data/", "git@host:team"]}
     yield Case("policy", blueprint(policies=[{"stage": "prod", **rules}, {"stage": "dev"}]))
     yield Case("policy-twice", blueprint(policies=[{"stage": "prod"}] * 2), "Duplicate value")
@@ -286,6 +291,21 @@ def _platform() -> Iterator[Case]:
     yield Case("labels", environment(labels={"cost-centre": "4711", "example.com/a": ""}))
     for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):
         yield Case(f"label-{key}", environment(labels={key: "x"}), OWNED_LABELS)
+    somewhere = {"cidr": "10.1.0.0/16", "ports": [443]}
+    makers: dict[str, Callable[..., Json]] = {
+        "tenant": lambda *egress: tenant(egress=list(egress)),
+        "class": lambda *egress: blueprint(network={"egress": list(egress)}),
+    }
+    for where, make_egress in makers.items():
+        yield Case(f"egress-{where}", make_egress(somewhere, {"namespace": "shared"}, {"cidr": "2001:db8::/32"}))
+        yield Case(f"egress-nowhere-{where}", make_egress({"ports": [1]}), ONE_END)
+        yield Case(f"egress-two-{where}", make_egress({**somewhere, "namespace": "shared"}), ONE_END)
+        for cidr in ("10.1.2.3/16", "10.1.0.0/33", "1.2.3/8", "2001:db8::1/32"):
+            yield Case(f"egress-{cidr}-{where}", make_egress({"cidr": cidr}), RANGE)
+        yield Case(f"egress-port-{where}", make_egress({**somewhere, "ports": [0]}), "greater than or equal to 1")
+        yield Case(f"egress-port-twice-{where}", make_egress({**somewhere, "ports": [1, 1]}), "Duplicate value")
+    yield Case("network", blueprint(network={"ingressFrom": ["ingress"], "kubernetesApi": ["10.0.0.1/32"]}))
+    yield Case("kubernetes", blueprint(network={"kubernetesApi": ["10.0.0.1/31"]}), RANGE)
     yield Case("class-twice", tenant(allowedClasses=["a", "a"]), "Duplicate value")
     yield Case("labels", tenant(labels={"cost-centre": "4711", "example.com/a": ""}))
     for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):

@@ -26,10 +26,16 @@ CHILD_KINDS: Final[tuple[Kind, ...]] = (
     kinds.POD_DISRUPTION_BUDGET,
     kinds.NETWORK_POLICY,
 )
-BELONGINGS: Final[tuple[Kind, ...]] = (kinds.ROLE, kinds.ROLE_BINDING, kinds.RESOURCE_QUOTA, kinds.LIMIT_RANGE)
+BELONGINGS: Final[tuple[Kind, ...]] = (
+    kinds.ROLE,
+    kinds.ROLE_BINDING,
+    kinds.RESOURCE_QUOTA,
+    kinds.LIMIT_RANGE,
+    kinds.NETWORK_POLICY,
+)
 """What tenants have in their namespaces beside environments."""
 OF_ENVIRONMENTS: Final = meta.LABEL_ENVIRONMENT
-OF_TENANTS: Final = f"{meta.LABEL_TENANT},!{meta.LABEL_ENVIRONMENT}"
+OF_TENANTS: Final = f"{meta.LABEL_MANAGED_BY}={meta.MANAGED_BY},{meta.LABEL_TENANT},!{meta.LABEL_ENVIRONMENT}"
 
 
 def reflectors(

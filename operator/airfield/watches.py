@@ -52,23 +52,28 @@ class Watches:
             self.environments.add(key)
             for tenant in self.resources.claims(key[0]):  # what it counts, and who may read which Secrets
                 self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
-        self._granted(key, None if deleted else (obj.get("status") or {}).get("granted"))
+        granted = None if deleted else (obj.get("status") or {}).get("granted")
+        self._granted(key, granted, wished=deleted or (known is not None and wish(known) != wish(obj)))
         if deleted or _class(known) != _class(obj):
             for name in _class(known) | _class(obj):
                 self.classes.add(name)
 
-    def _granted(self, key: Key, granted: object) -> None:
-        """What an environment has of its tenant's quota may have changed: who waits for some of it looks again."""
-        if self.grants.get(key) == granted:
-            return
-        self.grants[key] = granted
-        if granted is None:
-            del self.grants[key]
+    def _granted(self, key: Key, granted: object, *, wished: bool) -> None:
+        """What an environment has of its tenant's quota may have changed, or what it wants (`wished`).
+
+        The tenant looks again; and unless the environment has only got what it wanted, so does who waits for some.
+        """
+        before = self.grants.pop(key, None)
+        if granted is not None:
+            self.grants[key] = granted
         tenant = self.resources.holder(key[0])
-        if tenant is not None and (tenant.get("spec") or {}).get("quota"):
+        if tenant is None or not (tenant.get("spec") or {}).get("quota"):
+            return
+        if before != granted:
             self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
+        if wished or (before is not None and before != granted):
             environments = self.resources.environments
-            fellows = self.resources.in_namespaces(namespaces_of(tenant))
+            fellows = self.resources.in_namespaces(namespaces_of(tenant)) - {key}
             self._look_again({each for each in fellows if _waits_for_quota(environments[each])}, routine=True)
 
     def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:

@@ -143,11 +143,11 @@ FORCE = ("apply", "--server-side", "--force-conflicts", "-f-")
 
 
 def secret(
-    team: Team, name: str, labels: Mapping[str, str] | None = None, data: Mapping[str, str] | None = None
+    team: Team, name: str, data: Mapping[str, str] | None = None, kind: str = "Opaque", **metadata: Mapping[str, str]
 ) -> str:
     """The text of a Secret that somebody applies."""
-    metadata = {"name": name, "namespace": team.namespace, "labels": dict(labels or {})}
-    return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": dict(data or {})})
+    named = {"name": name, "namespace": team.namespace, **metadata}
+    return json.dumps({"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": named, "data": dict(data or {})})
 
 
 def owned(team: Team, name: str, uid: str, *, block: bool) -> str:
@@ -182,13 +182,14 @@ async def test_an_owner_needs_nobody(staffed: Team) -> None:
 async def test_ways_out_that_are_none(staffed: Team, neighbour_versions: tuple[str, dict[Ref, str]]) -> None:
     """Each attempt is made for real; the fixture sees to it that the neighbour has not changed."""
     neighbour, space = neighbour_versions[0], f"--namespace={staffed.namespace}"
-    ours = {meta.LABEL_MANAGED_BY: meta.MANAGED_BY, meta.LABEL_ENVIRONMENT: "demo"}
+    generated, derived = {meta.ANNOTATION_GENERATED: "x"}, {"airfield.dev/derived": "true"}
+    of_account, token = {"kubernetes.io/service-account.name": "demo-scheduler"}, "kubernetes.io/service-account-token"
     git = {"url": "https://git.example.com/dags.git", "ref": "main", "credentialsSecret": {"name": "git"}}
     abroad = {"bundles": [{"name": "a", "git": {**git, "credentialsSecret": {"name": "git", "namespace": neighbour}}}]}
     path = {"bundles": [{"name": "a", "git": {**git, "credentialsSecret": {"name": f"../{neighbour}/git"}}}]}
     volume = {"scheduler": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}}
     account = {"scheduler": {"serviceAccountName": "airfield"}}
-    label, operators = "airfield.dev/tenant", "is the operator's"
+    label, operators = "airfield.dev/tenant", "are the operator's"
     attempts: tuple[tuple[str, tuple[str, ...], str], ...] = (
         # Another tenant's namespace.
         ("forbidden", APPLY, environment(staffed, "demo", neighbour)),
@@ -203,10 +204,12 @@ async def test_ways_out_that_are_none(staffed: Team, neighbour_versions: tuple[s
         # The operator's own Secrets.
         ("forbidden", ("get", "secret", "demo-fernet", space), ""),
         (operators, ("delete", "secret", "demo-fernet", space), ""),
-        (operators, FORCE, secret(staffed, "demo-jwt", data={"private.pem": "eA=="})),
-        (operators, FORCE, secret(staffed, "demo-jwt", {meta.LABEL_MANAGED_BY: "olga"})),
-        (operators, ("create", "-f-"), secret(staffed, "late-fernet", ours)),
-        (operators, FORCE, secret(staffed, "variables", ours)),
+        (operators, FORCE, secret(staffed, "demo-jwt", {"private.pem": "eA=="})),
+        (operators, FORCE, secret(staffed, "demo-jwt", annotations={meta.ANNOTATION_GENERATED: ""})),
+        (operators, ("create", "-f-"), secret(staffed, "late-fernet", annotations=generated)),
+        (operators, FORCE, secret(staffed, "variables", labels=derived)),
+        # A token of a ServiceAccount that may make pods.
+        (operators, ("create", "-f-"), secret(staffed, "token", kind=token, annotations=of_account)),
         # To keep another tenant from being deleted.
         ("cannot set blockOwnerDeletion", ("create", "-f-"), owned(staffed, "x", "1", block=True)),
         # Rights and rules.
@@ -287,6 +290,57 @@ async def test_bindings_are_kept_and_go_with_who_they_are_for(staffed: Team) -> 
     await eventually(refused)
     await kube.delete(viewer)
     await eventually(lambda: are(VIEWER))
+
+
+async def test_orphaned_keys_are_nobodys_to_read(staffed: Team) -> None:
+    """Not by an environment that names them, either."""
+    await staffed.put_environment("gone", deletionPolicy="Orphan")
+    await staffed.until_ready("gone")
+    await staffed.kube.delete(staffed.environment("gone"))
+
+    async def orphaned() -> bool:
+        return await staffed.kube.get(staffed.environment("gone")) is None
+
+    await eventually(orphaned)
+    key = [{"name": "K", "secretKeyRef": {"name": "gone-admin", "key": "password"}}]
+    await staffed.put_secret("mine", {"a": "x"})
+    mine = {"name": "M", "secretKeyRef": {"name": "mine", "key": "a"}}
+    await staffed.put_environment("thief", env=[*key, mine])
+    await staffed.until_stuck("SecretInvalid", "gone-admin", "makes for environment 'gone'", name="thief")
+
+    async def listed() -> bool:
+        role = await staffed.existing(kinds.ROLE, "airfield-secrets")
+        names = role["rules"][0]["resourceNames"]
+        assert "gone-admin" not in names
+        return "mine" in names
+
+    await eventually(listed)
+
+
+async def test_one_foreign_object_keeps_nothing_else_from_its_place(staffed: Team) -> None:
+    """Nor is what others label as the tenant's removed."""
+    reading = {"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]}
+    label = {meta.LABEL_TENANT: staffed.name}
+    await staffed.put("rbac.authorization.k8s.io/v1", "Role", "platforms-own", reading, labels=label)
+    await staffed.put_tenant(owners=[])  # the Role for them goes, and somebody else takes its name
+
+    async def free() -> bool:
+        return await staffed.get(kinds.ROLE, "airfield-logins") is None
+
+    await eventually(free)
+    await staffed.put("rbac.authorization.k8s.io/v1", "Role", "airfield-logins", reading, labels={"theirs": "x"})
+    people = {"owners": [{"kind": "User", "name": OWNER}], "viewers": [{"kind": "User", "name": STRANGER}]}
+    await staffed.put_tenant(**people, quota={"cpu": "9"})
+
+    async def follows() -> bool:
+        live = await staffed.existing(kinds.ROLE_BINDING, "airfield-viewer")
+        assert [subject["name"] for subject in live["subjects"]] == [STRANGER]
+        return await staffed.get(kinds.RESOURCE_QUOTA, "airfield") is not None
+
+    await eventually(follows)
+    assert await staffed.get(kinds.ROLE, "platforms-own") is not None
+    assert await staffed.get(kinds.ROLE_BINDING, "airfield-logins") is None, "it would bind somebody else's Role"
+    assert (await staffed.existing(kinds.ROLE, "airfield-logins"))["metadata"]["labels"] == {"theirs": "x"}
 
 
 async def test_a_restart_changes_nothing(staffed: Team) -> None:

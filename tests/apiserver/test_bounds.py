@@ -95,8 +95,11 @@ def items(schema: Mapping[str, Any], count: int) -> list[Any]:
 
 
 def distinct(schema: Mapping[str, Any], number: int, keys: tuple[str, ...]) -> Any:
+    if schema["type"] == "integer":
+        return number + 1
     if schema["type"] == "string":
-        return next(text for text in (f"a{number}", f"A{number}", f"1.0.{number}") if fits(text, schema))
+        candidates = (f"a{number}", f"A{number}", f"1.0.{number}", f"10.0.{number}.0/24")
+        return next(text for text in candidates if fits(text, schema))
     item = minimal(schema)
     named = {key: schema["properties"][key] for key in keys if "enum" not in schema["properties"][key]}
     return item | {key: distinct(inner, number, ()) for key, inner in named.items()}

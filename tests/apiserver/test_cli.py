@@ -12,6 +12,7 @@ import uuid
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,17 @@ import yaml
 
 from airfield.api import meta
 from airfield.api.conditions import ConditionType
-from airfield.api.environment import AirflowEnvironmentStatus
+from airfield.api.environment import AirflowEnvironmentStatus, Stage
+from airfield.api.tenant import AirflowTenant
 from airfield.cli.output import to_yaml
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
+from airfield.environment.quota import Ask
 from airfield.environment.reasons import Reason
 from airfield.environment.status import PHASES, conditions
 from airfield.kube import credentials
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
+from airfield.tenant.status import tenant_status
 from clusters import kubectl
 from demo.platform import Platform
 from localcluster import Cluster, tool
@@ -204,6 +208,51 @@ async def test_tables_and_pages(site: Site) -> None:
     assert listed["items"] == [one]
     assert one["metadata"]["name"] == "demo"
     assert "managedFields" not in one["metadata"]
+
+
+async def test_tenants(site: Site) -> None:
+    """As the operator reports them; and before it has."""
+    ref = Ref(meta.API_VERSION, "AirflowTenant", "", site.namespace)
+    code, page, _ = await site.run("tenants", site.namespace)
+    assert code == 0
+    assert "Ready:        Unknown (the operator has not looked at it yet)" in page
+    place = {"name": site.namespace, "stages": ["dev", "test"]}
+    people = {"owners": [{"kind": "Group", "name": "leads"}]}
+    people |= {"editors": [{"kind": "ServiceAccount", "name": "ci", "namespace": "builds"}]}
+    await site.kube.patch(ref, {"spec": {"namespaces": [place], "quota": {"environments": 10, "cpu": "20"}, **people}})
+    spec = (await site.kube.get(ref) or {})["spec"]
+    claim = AirflowTenant.model_validate({**site.part("tenant"), "spec": spec})
+    ask = Ask(Stage.DEV, Decimal("1.35"), Decimal(0), Decimal(0))
+    keys = {(site.namespace, "demo"): "dev", (site.namespace, "other"): "test"}
+    status = tenant_status(claim, (), keys, keys, [ask, ask], None, datetime.now(UTC))
+    await site.kube.apply_status(ref, status.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    code, table, _ = await site.run("tenants")
+    head, *lines = table.splitlines()
+    assert (code, head.split()) == (0, ["NAME", "READY", "STATUS", "ENVIRONMENTS", "STAGES", "QUOTA", "AGE"])
+    (line,) = [each for each in lines if each.startswith(f"{site.namespace} ")]
+    for text in ("True", "Succeeded", "2   ", "dev 1, test 1", "environments 2/10, cpu 2700m/20"):
+        assert text in line
+    code, page, _ = await site.run("tenants", site.namespace)
+    for text in (
+        f"Namespaces:   {site.namespace} (dev, test)",
+        "Owners:       Group leads",
+        "Editors:      ServiceAccount builds/ci",
+        f"Environments: 2 (dev 1, test 1): {site.namespace}/demo, {site.namespace}/other",
+        "Deletion:     Refuse",
+    ):
+        assert text in page
+    assert [text.split() for text in page.splitlines()[-3:]] == [
+        ["QUOTA", "USED", "LIMIT"],
+        ["environments", "2", "10"],
+        ["cpu", "2700m", "20"],
+    ]
+    one = json.loads((await site.run("tenants", site.namespace, "-o", "json"))[1])
+    listed = json.loads((await site.run("tenants", "-o", "json"))[1])
+    assert one in listed["items"]
+    assert "managedFields" not in one["metadata"]
+    code, _, err = await site.run("tenants", "nobody")
+    assert (code, err) == (1, "Error: there is no AirflowTenant 'nobody'\n")
 
 
 async def test_the_command_that_reads_the_login(site: Site) -> None:

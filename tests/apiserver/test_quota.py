@@ -93,6 +93,27 @@ async def test_a_quota_below_use_harms_nobody_who_runs(team: Team) -> None:
     await team.until_ready("one")
 
 
+async def test_who_runs_and_waits_to_grow_keeps_its_turn(team: Team) -> None:
+    """Whoever looks first when something becomes free: the older one gets it. Paused ones want nothing."""
+    await team.put_tenant(quota={"cpu": "1400m"})
+    await team.put_environment("old")
+    await team.put_environment("filler")
+    await team.until_ready("old", "filler")
+    await team.put_environment("old", **MORE)
+    await team.until_stuck("QuotaExceeded", "asks for 1250m", name="old")
+    little: Json = {"components": {"scheduler": {"resources": {"requests": {"cpu": "550m"}}}}}
+    await team.put_environment("young", **little)
+    await team.until_stuck("QuotaExceeded", "asks for 800m", name="young")
+    await team.kube.delete(team.environment("filler"))
+    await team.until_ready("old")
+    await team.until_stuck("QuotaExceeded", "others of tenant", "use 1250m", name="young")
+    await team.put_environment("old")
+    await team.until_ready("old", "young")
+    await team.put_environment("old", annotations={"airfield.dev/paused": "true"}, **MORE)
+    await team.put_environment("young", components={"scheduler": {"resources": {"requests": {"cpu": "800m"}}}})
+    await team.until_ready("young")
+
+
 async def test_kubernetes_holds_namespaces_to_it(team: Team) -> None:
     """Task pods, and whatever a DAG makes of its pod: they are refused by the API server."""
     other = f"{team.name}-other"

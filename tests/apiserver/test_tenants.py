@@ -152,6 +152,13 @@ async def test_a_namespace_of_another_tenant_stays_the_others(team: Team) -> Non
     await team.until_ready()
     await team.kube.delete(team.environment())
     await eventually(gone(team, team.environment()))
+
+    async def empty() -> bool:
+        live = await team.kube.get(tenant(team, rival))
+        assert live is not None
+        return bool(live["status"]["inUseBy"] == [])
+
+    await eventually(empty)
     await team.kube.delete(tenant(team, rival))
     await eventually(gone(team, tenant(team, rival)))
 

@@ -18,9 +18,9 @@ CLOSED = f"http://git.{LOGIN}.svc.cluster.local/dags.git"
 
 
 def spec(ref: str) -> dict[str, Any]:
-    """Four bundles: one that works, one with that ref, one of a server that is not there, one that wants a login."""
+    """Four bundles: of a tag; of that ref; of a server that is not there; of one that wants a login."""
     sources: dict[str, dict[str, Any]] = {
-        "examples": {"url": GOOD, "ref": "main"},
+        "examples": {"url": GOOD, "ref": "refs/tags/v1"},
         "release": {"url": GOOD, "ref": ref},
         "elsewhere": {"url": NOWHERE, "ref": "main"},
         "private": {"url": CLOSED, "ref": "main", "credentialsSecret": {"name": "login"}},

@@ -12,6 +12,7 @@ from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM, Platform
 from e2e.databases import DatabaseServer
 from e2e.environments import Environment, Object
 from e2e.waiting import Stopwatch, eventually
+from operator_account import render
 
 pytestmark = pytest.mark.node
 
@@ -22,16 +23,18 @@ SPEC = {"executor": "LocalExecutor", "database": {"embedded": {"size": "1Gi"}}}
 CRDS = ("airflowenvironmentclasses", "airflowenvironments", "airflowtenants")
 
 
-def _lease_rights() -> list[Object]:
-    """There is no image of the previous release here; today's needs a Lease, of which that chart did not know."""
-    metadata = {"name": "lease", "namespace": SYSTEM}
-    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "patch"]}
+def _later_rights() -> list[Object]:
+    """There is no image of the previous release here, and of what today's needs that chart did not know."""
     rbac = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]}
-    reference = {"apiGroup": rbac, "kind": "Role", "name": "lease"}
     subjects = [{"kind": "ServiceAccount", "name": "airfield", "namespace": SYSTEM}]
-    binding = {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": reference}
-    return [role, {**binding, "subjects": subjects}]
+    found: list[Object] = []
+    for role in render():
+        if role["kind"] in {"ClusterRole", "Role"} and role["metadata"]["name"] == "airfield":
+            metadata = {key: value for key, value in role["metadata"].items() if key == "namespace"} | {"name": "later"}
+            reference = {"apiGroup": rbac, "kind": role["kind"], "name": "later"}
+            binding = {"apiVersion": f"{rbac}/v1", "kind": f"{role['kind']}Binding", "metadata": metadata}
+            found += [{**role, "metadata": metadata}, {**binding, "roleRef": reference, "subjects": subjects}]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
     with turn("operator", alone=True):
         try:
             platform.helm("uninstall", "airfield", "--wait")
-            platform.apply(_lease_rights())
+            platform.apply(_later_rights())
             platform.helm("install", "airfield", str(PREVIOUS), "--wait")
             _repaired(environment)
             yield environment

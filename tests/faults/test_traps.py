@@ -198,16 +198,16 @@ async def test_a_flood_of_objects_delays_nobody(kube: KubeClient, team: Team) ->
 async def test_the_same_name_again_at_once(site: FaultSite, team: Team) -> None:
     """The end of the old object may be told after the beginning of the new one."""
     await create_and_wait(team)
-    late = Rule(Late(1.0), EVENT, kind="airflowtenants", name=team.name, first=1)
+    late = Rule(Late(1.0), EVENT, kind="airflowenvironmentclasses", name=team.name, first=1)
     with site.faults(late) as script:
-        await team.kube.delete(of_team("AirflowTenant", team))
-        await team.put_tenant(labels={"cost-centre": "1"})
+        await team.kube.delete(of_team("AirflowEnvironmentClass", team))
+        await team.put_class(defaults={**team.class_of()["defaults"], "config": {"core": {"parallelism": "7"}}})
 
-        async def labelled() -> bool:
-            found = await team.existing(kinds.DEPLOYMENT, "demo-scheduler")
-            return bool(found["metadata"]["labels"].get("cost-centre") == "1")
+        async def followed() -> bool:
+            found = await team.existing(kinds.CONFIG_MAP, "demo-config")
+            return "parallelism = 7" in found["data"]["airflow.cfg"]
 
-        await eventually(labelled)
+        await eventually(followed)
     assert script.taken
     await asyncio.sleep(1.5)  # until the late event has come and, if it does harm, has done it
     await team.until_ready()

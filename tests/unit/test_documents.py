@@ -56,3 +56,17 @@ def test_the_namespace_is_that_of_the_quickstart() -> None:
     for path in PAGES:
         used = set(re.findall(r"-n (team-\S+?)[`\s]", path.read_text(encoding="utf-8")))
         assert used <= {namespace}, path
+
+
+def test_every_threat_has_a_test() -> None:
+    """Each line of a table names tests, and they exist."""
+    text = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| Attempt", "| Mistake"))
+    ]
+    assert len(rows) >= 20
+    for row in rows:
+        tests = re.findall(r"`(tests/\S+?)::(test_\w+)`", row)
+        assert tests, row
+        for file, name in tests:
+            assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), name

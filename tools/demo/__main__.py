@@ -19,6 +19,7 @@ from localcluster.cluster import current_kubeconfig
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 NAMESPACE, NAME, DAG = "team-a-dev", "demo", "hello"
 READY_SECONDS = 600
+TENANT_SECONDS = 60
 CRD = "airflowenvironments.airfield.dev"
 OWN = {
     "AirflowEnvironment": {f"{NAMESPACE}/{NAME}"},
@@ -85,11 +86,23 @@ def down() -> None:
         return
     _refuse_foreign(platform)
     for file in ("environment", "tenant", "class", "namespace"):
+        if file == "tenant":
+            _await_empty_tenant(platform)
         platform.kubectl("delete", "--ignore-not-found", "--wait", "-f", str(QUICKSTART / f"{file}.yaml"))
     platform.helm("uninstall", "airfield", "--ignore-not-found", "--wait")
     platform.kubectl("delete", "--ignore-not-found", "-f", str(REPOSITORY / "crds"))
     platform.kubectl("delete", "--ignore-not-found", "namespace", GIT, SYSTEM)
     platform.kubectl("delete", "--ignore-not-found", "clusterrole,clusterrolebinding", "airfield")
+
+
+def _await_empty_tenant(platform: Platform) -> None:
+    """A tenant that says it has environments is not deleted; it takes a moment to say that it has none any more."""
+    deadline = time.monotonic() + TENANT_SECONDS
+    names = ("get", "--ignore-not-found", "-f", str(QUICKSTART / "tenant.yaml"), "-o", "jsonpath={.status.inUseBy[*]}")
+    while (left := platform.kubectl(*names)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if left:
+        raise PlatformError(f"the demo's tenant still has environments: {left}; delete them first")
 
 
 def _has_airfield(platform: Platform) -> bool:

@@ -50,6 +50,8 @@ core:
 {{- else }}
 kubernetes_executor:
   worker_pods_creation_batch_size: "16"
+  # A task for which a namespace's quota has no room now waits for some; by Airflow's own default it fails.
+  task_publish_max_retries: "-1"
 {{- end }}
 {{- end }}
 

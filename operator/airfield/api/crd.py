@@ -74,7 +74,14 @@ KINDS: Final = (
         plural="airflowtenants",
         short_name="aftenant",
         namespaced=False,
-        columns=(*_HEALTH, _ENVIRONMENTS, _AGE, _MESSAGE),
+        columns=(
+            *_HEALTH,
+            _ENVIRONMENTS,
+            Column("Stages", ".status.stages"),
+            Column("Quota", ".status.quotaUsed"),
+            _AGE,
+            _MESSAGE,
+        ),
     ),
     Kind(
         AirflowEnvironmentClass,

@@ -24,6 +24,7 @@ from airfield.api.base import (
 from airfield.api.conditions import Conditions
 from airfield.api.environment import EnvironmentDefaults, Executor, Stage
 from airfield.api.governance import RequiredLabels
+from airfield.api.network import Network
 from airfield.api.objectmeta import ObjectMeta
 
 ExactVersion = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9]+\.[0-9]+\.[0-9]+([-+.a-z0-9]*)$")]
@@ -114,6 +115,11 @@ class StagePolicy(Model):
         description="Where DAGs from git must be from: `https://git.example.com/data/`; anywhere if absent. DAGs in the"
         " image are the image's matter.",
     )
+    pinned_refs: bool = Field(
+        default=False,
+        description="Whether DAGs from git must be of a commit (all digits of it) or of a tag (`refs/tags/v1.2`): a"
+        " branch moves when somebody pushes.",
+    )
 
 
 class ChartSource(StrEnum):
@@ -188,6 +194,7 @@ class AirflowEnvironmentClassSpec(Model):
     policies: Annotated[tuple[StagePolicy, ...], Field(max_length=4), list_map("stage")] = Field(
         default=(), description="Rules for the environments of each stage."
     )
+    network: Network | None = Field(default=None, description="Flows to and from environments.")
     required_labels: RequiredLabels = Field(
         default=(), description="Labels that each environment must have, from its tenant or of its own."
     )

@@ -17,12 +17,12 @@ from airfield.api.base import (
     Quantity,
     Rule,
     list_map,
-    must_not_match,
     named,
 )
 from airfield.api.conditions import Conditions
 from airfield.api.environment import Amount, Stage
 from airfield.api.governance import GovernanceLabels, RequiredLabels
+from airfield.api.network import Egresses
 from airfield.api.objectmeta import ObjectMeta
 
 
@@ -61,7 +61,11 @@ class TenantNamespace(Model):
     name: Annotated[
         NamespaceName,
         Quantity,
-        must_not_match(r"default|kube-.*", "namespaces of the system (default, kube-*) belong to no tenant"),
+        # The tenant's controller says it of one that was stored before there was this rule.
+        Rule(
+            "self != 'default' && !self.startsWith('kube-')",
+            "namespaces of the system (default, kube-*) belong to no tenant",
+        ),
     ] = Field(description="Name of the namespace, which is made if there is none. It belongs to one tenant only.")
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=4), LIST_SET] | None = Field(
         default=None, description="Stages of the environments that may be in it; all of them if absent."
@@ -102,6 +106,10 @@ class QuotaUse(Model):
     limit: Amount = Field(description="What the quota allows.")
 
 
+Summary = Annotated[str, StringConstraints(max_length=256)]
+"""For a column of `kubectl get`."""
+
+
 class TenantDeletionPolicy(StrEnum):
     """What becomes of a tenant's environments and namespaces when the tenant is deleted."""
 
@@ -139,6 +147,9 @@ class AirflowTenantSpec(Model):
     required_labels: RequiredLabels = Field(
         default=(), description="Labels that each environment must have, from the tenant or of its own."
     )
+    egress: Egresses = Field(
+        default=(), description="What DAGs may reach, beside what the class allows: nothing else leaves an environment."
+    )
     quota: Quota | None = Field(default=None, description="The most that all environments may have together.")
     deletion_policy: TenantDeletionPolicy = Field(
         default=TenantDeletionPolicy.REFUSE,
@@ -158,9 +169,14 @@ class AirflowTenantStatus(Model):
     applied: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None, description="Digest of what was applied in its namespaces."
     )
+    stages: Summary | None = Field(default=None, description="Number of environments by stage: `dev 3, prod 1`.")
+    quota_used: Summary | None = Field(default=None, description="`environments 4/10, cpu 1350m/20`.")
     in_use_by: Annotated[
         tuple[Annotated[str, StringConstraints(max_length=317)], ...], Field(max_length=20), LIST_ATOMIC
-    ] = Field(default=(), description="The first of them, as namespace/name: what keeps the tenant from being deleted.")
+    ] = Field(
+        default=(),
+        description="The first of those that are not being deleted, as namespace/name: what keeps the tenant from it.",
+    )
 
 
 class AirflowTenant(Model):

@@ -189,6 +189,17 @@ def status(
     _run(run(selection, output=output, watch=watch, wait=timeout if wait else None))
 
 
+@cli.command()
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+def tenants(*, name: str | None, output: str, context: str | None) -> None:
+    """Show one tenant on a page, or all in a table: what they have, and how much of their quota that is."""
+    from airfield.cli.tenants import tenants as run  # noqa: PLC0415 - see above
+
+    _run(run(name, output=output, context=context))
+
+
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)

@@ -115,6 +115,12 @@ def to_yaml(objects: Iterable[Any]) -> str:
     return text
 
 
+def tidy(body: dict[str, Any]) -> dict[str, Any]:
+    """A resource without the bookkeeping of server-side apply."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
 def to_json(document: Any) -> str:
     """JSON for people and machines."""
     return json.dumps(document, indent=2, ensure_ascii=False)

@@ -13,7 +13,7 @@ import click
 
 from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.cli import cluster
-from airfield.cli.output import Cell, Failure, Table, age, as_list, printable, tinted, to_json
+from airfield.cli.output import Cell, Failure, Table, age, as_list, printable, tidy, tinted, to_json
 from airfield.environment.status import PHASES
 from airfield.kube.errors import ApiError
 
@@ -60,7 +60,7 @@ async def status(selection: Selection, *, output: str, watch: bool, wait: float 
             return
         found = await fetch() if wait is None else await _until_ready(fetch, every, wait)
         if output == "json":
-            click.echo(to_json(_tidy(found[0]) if selection.name else as_list([*map(_tidy, found)])))
+            click.echo(to_json(tidy(found[0]) if selection.name else as_list([*map(tidy, found)])))
         elif selection.name is not None:
             for line in page(found[0], datetime.now(UTC), selection.context):
                 click.echo(line)
@@ -148,7 +148,7 @@ async def _follow(fetch: Fetch, every: float, output: str) -> None:
         before = there
         if output == "json":
             for body in changed:
-                click.echo(json.dumps(_tidy(body), ensure_ascii=False))
+                click.echo(json.dumps(tidy(body), ensure_ascii=False))
             continue
         rows = [row(body, now) for body in changed]
         rows += [[*row(body, now)[:2], ("False", "red"), ("Deleted", "red"), *row(body, now)[4:]] for body in gone]
@@ -247,12 +247,6 @@ def _key(body: Object) -> tuple[str, str]:
 def _news(body: Object) -> Sequence[Any]:
     """What of an environment makes a new row."""
     return row(body, datetime.min.replace(tzinfo=UTC))
-
-
-def _tidy(body: Object) -> Object:
-    """An environment without the bookkeeping of server-side apply."""
-    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-    return {**body, "metadata": metadata}
 
 
 def _of_tenant(selection: Selection) -> str:

@@ -22,7 +22,7 @@ from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
 from airfield.environment.events import ready_event
 from airfield.environment.outcome import Done, Outcome, Stall
-from airfield.environment.quota import asked, grant_of
+from airfield.environment.quota import grant_of
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective, Unresolved, resolve, validation_messages
 from airfield.environment.secrets import Key
@@ -132,8 +132,7 @@ class Controller:
             found = "; ".join(validation_messages(error))
             raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
         effective = resolve(environment, tenant, self._blueprint(environment.spec.class_name))
-        if tenant is not None:
-            await self._quotas.grant(tenant, effective)
+        await self._quotas.grant(effective.tenant, effective)
         return effective
 
     def _blueprint(self, name: str) -> AirflowEnvironmentClass | None:
@@ -216,7 +215,7 @@ class Controller:
             ),
         }
         if run is not None:
-            changes |= _findings(run)
+            changes |= {**_findings(run), "granted": grant_of(self._quotas.asked(run.effective))}
         status = previous.model_copy(update=changes).model_dump(mode="json", by_alias=True, exclude_none=True)
         if status == body.get("status"):
             return
@@ -263,7 +262,6 @@ def _findings(run: Run) -> dict[str, Any]:
         "version": effective.version,
         "image": effective.image,
         "tenant": effective.tenant,
-        "granted": grant_of(asked(effective)),
         "executor": effective.executor,
         "size": effective.settings.size,
         "url": url(run),

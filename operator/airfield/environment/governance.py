@@ -11,6 +11,8 @@ from airfield.environment.reasons import Reason
 
 _LEADS_OUT = re.compile(r"[/:]\.\.([/?#]|$)|%2[ef5]|%5c", re.IGNORECASE)
 """What clients and servers make a way up of: `..`, or a dot, a slash or a per cent sign that is not written as such."""
+_PINNED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|refs/tags/.+")
+"""A commit, or a tag by its full name: what is shorter may be a branch. Airflow's git bundle takes all of them."""
 _TAG = re.compile(r"(:[^/:@]+)?(@.*)?$")
 """What follows the name of an image. The port of a registry is followed by a slash."""
 
@@ -83,6 +85,11 @@ def check_policy(
         places = policy.image_registries
         if not _below(image, places) and not _below(_TAG.sub("", image), places):
             yield problem("image", f"allows images of {_listed(places)}, not {image!r}")
+    sources = [(bundle.name, bundle.git) for bundle in (environment.spec.dags.bundles if environment.spec.dags else ())]
+    for name, git in sources:
+        if policy.pinned_refs and git is not None and not _PINNED.fullmatch(git.ref):
+            wants = "wants all digits of a commit, or a tag as refs/tags/<name>"
+            yield problem(f"dags.bundles[{name}].git.ref", f"{wants}, not {git.ref!r}")
     if policy.git_repositories:
         places = policy.git_repositories
         for variable in settings.env or ():
@@ -90,10 +97,10 @@ def check_policy(
                 yield problem(
                     f"env.{variable.name}", "allows no variable by which git may be led to another repository"
                 )
-        for bundle in environment.spec.dags.bundles if environment.spec.dags else ():
-            if bundle.git is not None and not _below(bundle.git.url, places):
-                where = f"dags.bundles[{bundle.name}].git.url"
-                yield problem(where, f"allows repositories of {_listed(places)}, not {bundle.git.url!r}")
+        for name, git in sources:
+            if git is not None and not _below(git.url, places):
+                where = f"dags.bundles[{name}].git.url"
+                yield problem(where, f"allows repositories of {_listed(places)}, not {git.url!r}")
 
 
 def _below(name: str, places: Sequence[str]) -> bool:

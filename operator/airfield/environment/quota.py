@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
 from airfield.api.environment import Grant, Stage
@@ -17,6 +17,7 @@ Key = tuple[str, str]
 DATABASE: Final[Mapping[str, str]] = {"cpu": "100m", "memory": "128Mi"}
 """What the bundled chart requests for an embedded database, if nobody says."""
 MEBI: Final = 1024**2
+MILLI: Final = Decimal("0.001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Ask:
     """Bytes."""
     storage: Decimal
     """Bytes."""
+    cpu_limit: Decimal = Decimal(0)
+    memory_limit: Decimal = Decimal(0)
+    volume: Decimal = Decimal(0)
+    """The largest limits of a container, and the largest volume: what no other bound may be below."""
 
     def amounts(self) -> dict[str, Decimal]:
         """By the name of what is limited; an environment is one of all, and one of its stage."""
@@ -51,24 +56,48 @@ class Claim:
     """What it asks for now; None when it asks for nothing that could be had."""
 
 
-def asked(effective: Effective) -> Ask:
-    """What an environment asks for."""
+def asked(effective: Effective, claims: Iterable[str] = ()) -> Ask:
+    """What an environment asks for. `claims`: the sizes of the volumes that it has, which never shrink."""
     settings = effective.settings.to_json()
-    cpu = memory = storage = Decimal(0)
-    for name, component in settings["components"].items():
-        if name != "workers":
-            replicas = component.get("replicas", 1)
-            requests = component.get("resources", {}).get("requests", {})
-            cpu += replicas * _amount(requests.get("cpu"))
-            memory += replicas * _amount(requests.get("memory"))
-    storage += _amount((settings.get("logs", {}).get("persistentVolume") or {}).get("size"))
+    components = [(name, each.get("replicas", 1), each.get("resources", {})) for name, each in _components(settings)]
+    volumes = [_amount((settings.get("logs", {}).get("persistentVolume") or {}).get("size"))]
     if effective.database_mode == "embedded":
         embedded = settings.get("database", {}).get("embedded") or {}
-        requests = {**DATABASE, **embedded.get("resources", {}).get("requests", {})}
-        cpu += amount(requests["cpu"])
-        memory += amount(requests["memory"])
-        storage += _amount(embedded.get("size"))
-    return Ask(effective.stage, cpu, memory, storage)
+        own = embedded.get("resources", {})
+        components.append(("database", 1, {**own, "requests": {**DATABASE, **own.get("requests", {})}}))
+        volumes.append(_amount(embedded.get("size")))
+    there = [size_of(claim) for claim in claims]
+    limits = [resources.get("limits", {}) for _, _, resources in components]
+    return Ask(
+        effective.stage,
+        cpu=_up(_requested(components, "cpu"), MILLI),
+        memory=_up(_requested(components, "memory")),
+        storage=_up(max(sum(volumes, Decimal(0)), sum(there, Decimal(0)))),
+        cpu_limit=_up(max(_amount(limit.get("cpu")) for limit in limits), MILLI),
+        memory_limit=_up(max(_amount(limit.get("memory")) for limit in limits)),
+        volume=_up(max([*volumes, *there])),
+    )
+
+
+def _components(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from settings["components"].items()
+
+
+def _requested(components: Iterable[tuple[str, int, Mapping[str, Any]]], name: str) -> Decimal:
+    """What all components together request; pods of tasks come and go."""
+    return sum(
+        (
+            replicas * _amount(resources.get("requests", {}).get(name))
+            for component, replicas, resources in components
+            if component != "workers"
+        ),
+        Decimal(0),
+    )
+
+
+def _up(value: Decimal, unit: Decimal = Decimal(1)) -> Decimal:
+    """Rounded up to whole units, so that what a status says is exactly what was granted."""
+    return (value / unit).to_integral_value(ROUND_CEILING) * unit
 
 
 def grant_of(ask: Ask) -> Grant:
@@ -78,6 +107,9 @@ def grant_of(ask: Ask) -> Grant:
         cpu=shown("cpu", ask.cpu),
         memory=shown("memory", ask.memory),
         storage=shown("storage", ask.storage),
+        cpu_limit=shown("cpu", ask.cpu_limit),
+        memory_limit=shown("memory", ask.memory_limit),
+        volume=shown("storage", ask.volume),
     )
 
 
@@ -85,10 +117,17 @@ def ask_of(status: Mapping[str, Any]) -> Ask | None:
     """What a status, as it is in the cluster, says was granted; None when it says nothing that can be read."""
     found = status.get("granted") or {}
     try:
-        resources = {name: _amount(found[name]) for name in ("cpu", "memory", "storage")}
-        return Ask(Stage(found["stage"]), **resources)
+        cpu, memory, storage = (_amount(found[name]) for name in ("cpu", "memory", "storage"))
+        largest = (_amount(found[name]) for name in ("cpuLimit", "memoryLimit", "volume"))
+        return Ask(Stage(found["stage"]), cpu, memory, storage, *largest)
     except (LookupError, ValueError, TypeError):
         return None
+
+
+def nothing(spec: Mapping[str, Any]) -> Ask:
+    """What an environment has of which nobody knows what it asked for: it counts as one."""
+    stage = spec.get("stage")
+    return Ask(Stage(stage) if stage in set(Stage) else Stage.DEV, Decimal(0), Decimal(0), Decimal(0))
 
 
 def limits(quota: Quota) -> dict[str, Decimal]:
@@ -178,6 +217,14 @@ def shown(name: str, value: Decimal) -> str:
         if value and value % size == 0:
             return f"{int(value / size)}{suffix}"
     return str(int(value))
+
+
+def size_of(claim: str) -> Decimal:
+    """The size of a volume claim in the cluster; 0 where somebody has written it in a way that we never do."""
+    try:
+        return _amount(claim)
+    except ValueError:
+        return Decimal(0)
 
 
 def _amount(quantity: str | None) -> Decimal:

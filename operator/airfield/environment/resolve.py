@@ -24,6 +24,7 @@ from airfield.api.environment import (
     Stage,
 )
 from airfield.api.environment_class import AirflowEnvironmentClass, DatabaseServer
+from airfield.api.network import Network
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.checks import (
     Problem,
@@ -85,6 +86,8 @@ class Effective:
     bundles: tuple[DagBundle, ...]
     labels: Mapping[str, str]
     server: DatabaseServer | None
+    network: Network
+    """That of the class, with what the tenant may reach in addition."""
     values_template: str | None
     origins: Mapping[str, str]
 
@@ -186,6 +189,7 @@ def resolve(
             meta.LABEL_STAGE: spec.stage.value,
         },
         server=server,
+        network=_network(blueprint, tenant),
         values_template=blueprint.spec.values_template,
         origins={
             **merged.origins,
@@ -205,6 +209,11 @@ def _settings(text: str) -> EnvironmentDefaults:
 def validation_messages(error: ValidationError) -> list[str]:
     """One line for each finding of pydantic: the field's path and what is wrong, without echoing long input."""
     return [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
+
+
+def _network(blueprint: AirflowEnvironmentClass, tenant: AirflowTenant) -> Network:
+    network = blueprint.spec.network or Network()
+    return network.model_copy(update={"egress": (*network.egress, *tenant.spec.egress)})
 
 
 def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:

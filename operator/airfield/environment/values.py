@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airfield.api.dags import REFRESH_SECONDS, DagBundle
+from airfield.api.network import in_namespace
 from airfield.environment.resolve import Effective
 from airfield.environment.secrets import Key, connection_secret
 
@@ -78,6 +79,11 @@ def context(
             "size": embedded.get("size", "5Gi"),
             "storageClassName": embedded.get("storageClassName", ""),
             "resources": embedded.get("resources", {}),
+        },
+        "network": {
+            "egress": [egress.rule() for egress in effective.network.egress],
+            "ingressFrom": [in_namespace(name) for name in effective.network.ingress_from],
+            "kubernetesApi": list(effective.network.kubernetes_api),
         },
         "secrets": {key.value: key.secret(effective.name) for key in Key if key is not Key.ADMIN},
         "digests": dict(digests),

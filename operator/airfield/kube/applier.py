@@ -52,8 +52,8 @@ class Applier:
     is_ours: Callable[[Mapping[str, Any]], bool]
     """Whether a live object that the inventory does not know is the owner's all the same."""
 
-    async def apply(self, manifests: Iterable[Manifest]) -> list[str]:
-        """Apply those that are missing, wanted differently or touched by others; what the API server refused.
+    async def apply(self, manifests: Iterable[Manifest]) -> dict[Ref, str]:
+        """Apply those that are missing, wanted differently or touched by others; what was refused, and why.
 
         Raises:
             ApiError: when the API server is not there, or overloaded.
@@ -63,13 +63,13 @@ class Applier:
         news = sorted(str(result) for result in results if isinstance(result, Ref))
         if news:
             log.info("applied %d objects: %s", len(news), ", ".join(news))
-        refusals: list[str] = []
-        for result in results:
+        refusals: dict[Ref, str] = {}
+        for manifest, result in zip(pending, results, strict=True):
             if isinstance(result, ApiError) and not result.transient:
-                refusals.append(result.message)
+                refusals[Ref.of(manifest)] = result.message
             elif isinstance(result, BaseException):
                 raise result
-        return sorted(refusals)
+        return refusals
 
     async def _apply_one(self, manifest: Manifest) -> Ref | None:
         """Apply an object; None when that was only to learn what is there, as after a restart."""

@@ -29,7 +29,7 @@ class Resources:
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     """Empty where the operator looks after chosen namespaces only, and in the command line."""
     reserved: frozenset[str] = frozenset()
-    """Namespaces that can belong to no tenant: the operator's own."""
+    """Namespaces that can belong to no tenant, beside those of the system: the operator's own."""
     gone: set[str] = field(default_factory=set, repr=False)
     """uids of what was deleted since the last relist began: a list that was made before may still have it."""
     _claims: dict[str, list[Object]] = field(default_factory=dict, repr=False)
@@ -68,8 +68,12 @@ class Resources:
         """
         known = self.namespaces.get(namespace)
         label = known.tenant if known else ""
-        claims = [] if namespace in self.reserved else self.claims(namespace)
+        claims = [] if self.is_reserved(namespace) else self.claims(namespace)
         return min(claims, key=lambda tenant: (tenant["metadata"]["name"] != label, _age(tenant)), default=None)
+
+    def is_reserved(self, namespace: str) -> bool:
+        """Whether a namespace can belong to no tenant, whoever lists it."""
+        return namespace in self.reserved or namespace == "default" or namespace.startswith("kube-")
 
     def held(self, tenant: str, namespaces: Collection[str]) -> set[str]:
         """Those of the namespaces that belong to the tenant."""

@@ -1,6 +1,6 @@
 """Who may do what in a tenant's namespaces: bindings to the roles of the operator's chart. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from airfield.api import meta
@@ -13,8 +13,12 @@ Manifest = dict[str, Any]
 _RBAC: Final = "rbac.authorization.k8s.io"
 
 
-def access(tenant: AirflowTenant, environments: Mapping[str, Mapping[str, Any]]) -> list[Manifest]:
-    """The Roles and RoleBindings of one namespace, Roles first. `environments`: the specification of each, by name.
+def access(
+    tenant: AirflowTenant, environments: Mapping[str, Mapping[str, Any]], generated: Collection[str] = ()
+) -> list[Manifest]:
+    """The Roles and RoleBindings of one namespace, Roles first.
+
+    `environments`: the specification of each, by name. `generated`: the Secrets there that the operator made.
 
     The roles themselves are ClusterRoles of the operator's chart. What they cannot say is which Secrets may be read:
     RBAC knows names only, so those that environments refer to are listed; of the generated ones only the
@@ -23,7 +27,7 @@ def access(tenant: AirflowTenant, environments: Mapping[str, Mapping[str, Any]])
     spec = tenant.spec
     writers = (*spec.owners, *spec.editors)
     theirs = {name for each in environments.values() for name in secrets_of(each)}
-    theirs -= {key.secret(name) for name in environments for key in Key}
+    theirs -= {*generated, *(key.secret(name) for name in environments for key in Key)}
     logins = {Key.ADMIN.secret(name) for name in environments}
     found = [
         *_reading("airfield-secrets", theirs, writers),

@@ -8,11 +8,12 @@ from pydantic import ValidationError
 
 from airfield.api import meta
 from airfield.api.tenant import AirflowTenant, TenantDeletionPolicy
-from airfield.environment.admit import DATA_KINDS
+from airfield.environment.checks import Problem
 from airfield.environment.ensure.run import Doors
 from airfield.environment.reasons import Reason
 from airfield.environment.unreadable import read, unreadable_status
-from airfield.kube.kinds import Ref
+from airfield.kube.kinds import PERSISTENT_VOLUME_CLAIM as CLAIM
+from airfield.kube.kinds import SECRET, Ref
 from airfield.kube.resources import answered, namespaces_of
 from airfield.tenant.ensure import ensure_belongings, ensure_namespaces, granted, let_go, remove_belongings
 from airfield.tenant.status import in_use, tenant_status
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 15.0
 """After the API server has refused something: mostly a right that the operator lacks."""
+MOMENT: Final = 1.0
+"""Seconds that Kubernetes may need to remove what is deleted."""
 REFUSED: Final = frozenset({Reason.API_REFUSED, Reason.APPLY_REFUSED})
 
 Body = Mapping[str, Any]
@@ -45,55 +48,79 @@ class Controller:
             await self._set_finalizers(body, [*finalizers, meta.TENANT_FINALIZER])
             return None  # the answer is an event
         held = self._resources.held(name, namespaces_of(body))
-        if leaving and await self._leave(body, held):
-            return None
+        if leaving:
+            return await self._leave(body, held)
         try:
             tenant = read(AirflowTenant, body)
         except ValidationError as error:
             await self._write(body, unreadable_status(body, error, self._doors.clock()))
             return None
-        environments = self._resources.in_namespaces(held)
-        applied = tenant.status.applied if tenant.status else None
-        if leaving:
-            problems = [in_use(environments, leaving=_policy(body) is TenantDeletionPolicy.DELETE)]
-        else:
-            usable, problems = await ensure_namespaces(self._doors, tenant)
-            applied, refusals = await ensure_belongings(self._doors, tenant, usable)
-            problems += refusals
-        share = granted(self._doors, held)
-        status = tenant_status(tenant, problems, environments, share, applied, self._doors.clock())
+        usable, problems = await ensure_namespaces(self._doors, tenant)
+        applied, refusals = await ensure_belongings(self._doors, tenant, usable)
+        return await self._report(body, tenant, held, [*problems, *refusals], applied)
+
+    async def _report(
+        self, body: Body, tenant: AirflowTenant, held: Collection[str], problems: list[Problem], applied: str | None
+    ) -> float | None:
+        """Write the status, if it is another one. When to look again."""
+        known = self._resources.environments
+        environments = {key: _stage(known[key]) for key in self._resources.in_namespaces(set(held))}
+        staying = {key for key in environments if not self._goes(key)}
+        share = granted(self._doors, set(held))
+        status = tenant_status(tenant, problems, environments, staying, share, applied, self._doors.clock())
         await self._write(body, status.model_dump(mode="json", by_alias=True, exclude_none=True))
         return RETRY_SECONDS if REFUSED & {problem.reason for problem in problems} else None
 
-    async def _leave(self, body: Body, held: Collection[str]) -> bool:
-        """Take the tenant's leave, as far as its policy lets it go; whether it is gone."""
+    async def _leave(self, body: Body, held: Collection[str]) -> float | None:
+        """Take the tenant's leave, as far as its policy lets it go; and say what keeps it."""
         name, policy = body["metadata"]["name"], _policy(body)
         environments = self._resources.in_namespaces(set(held))
-        if environments and policy is TenantDeletionPolicy.DELETE:
-            for key in sorted(environments):
-                metadata = self._resources.environments[key]["metadata"]
-                if "deletionTimestamp" not in metadata:
-                    await self._kube.delete(Ref(meta.API_VERSION, "AirflowEnvironment", *key), uid=metadata["uid"])
+        staying = {key for key in environments if not self._goes(key)}
+        if policy is TenantDeletionPolicy.DELETE:
+            for key in sorted(staying):
+                uid = self._resources.environments[key]["metadata"]["uid"]
+                await self._kube.delete(Ref(meta.API_VERSION, "AirflowEnvironment", *key), uid=uid)
+            staying = set()
         if environments and policy is not TenantDeletionPolicy.ORPHAN:
-            return False
+            return await self._stays(body, held, [in_use(staying or environments, leaving=not staying)])
         await remove_belongings(self._doors, name)
+        kept: set[str] = set()
         for namespace in sorted(self._resources.stamped(name)):
             known = self._resources.namespaces[namespace]
-            if policy is TenantDeletionPolicy.DELETE and known.made_for == name and not self._orphans(namespace):
+            mine = policy is TenantDeletionPolicy.DELETE and known.made_for == name
+            data = await self._data_in(namespace) if mine else set()
+            if mine and data == {"going"}:
+                return MOMENT  # what its environments had goes with them, and takes a moment
+            if mine and not data:
                 await self._kube.delete(Ref("v1", "Namespace", "", namespace), uid=known.uid)
                 log.info("deleted namespace %s", namespace)
             else:
-                await let_go(self._doors, namespace)
+                kept.add(namespace)
+        problems = await let_go(self._doors, kept)
+        if problems:
+            return await self._stays(body, held, problems)
         await self._set_finalizers(body, [f for f in body["metadata"]["finalizers"] if f != meta.TENANT_FINALIZER])
         self._resources.forget(self._resources.tenants, name, body["metadata"]["uid"])
-        return True
+        return None
 
-    def _orphans(self, namespace: str) -> bool:
-        """Whether there are data in a namespace of environments that are gone, and whose policy was to keep them."""
-        inventory = self._doors.inventory
-        return any(
-            ref.kind in DATA_KINDS for key in inventory.in_namespace(namespace) for ref in inventory.children(key)
-        )
+    async def _stays(self, body: Body, held: Collection[str], problems: list[Problem]) -> float | None:
+        """Say what keeps a tenant that is to be deleted."""
+        try:
+            tenant = read(AirflowTenant, body)
+        except ValidationError as error:
+            await self._write(body, unreadable_status(body, error, self._doors.clock()))
+            return RETRY_SECONDS
+        return await self._report(body, tenant, held, problems, tenant.status.applied if tenant.status else None)
+
+    def _goes(self, key: tuple[str, str]) -> bool:
+        """Whether an environment is being deleted, or gone."""
+        body = self._resources.environments.get(key)
+        return body is None or "deletionTimestamp" in body["metadata"]
+
+    async def _data_in(self, namespace: str) -> set[str]:
+        """Whether environments' volumes and Secrets are "kept" in a namespace, or "going": asked of the cluster."""
+        lists = [await self._kube.list(kind, namespace, meta.LABEL_ENVIRONMENT) for kind in (SECRET, CLAIM)]
+        return {"going" if "deletionTimestamp" in obj["metadata"] else "kept" for found in lists for obj in found}
 
     async def _set_finalizers(self, body: Body, finalizers: list[str]) -> None:
         metadata = body["metadata"]
@@ -105,6 +132,10 @@ class Controller:
         if status != body.get("status"):
             live = await self._kube.apply_status(Ref(meta.API_VERSION, "AirflowTenant", "", name), status)
             answered(self._resources.tenants, name, live)
+
+
+def _stage(environment: Body) -> str:
+    return str((environment.get("spec") or {}).get("stage", ""))
 
 
 def _policy(body: Body) -> TenantDeletionPolicy:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,11 +17,12 @@ from airfield.environment.reasons import Reason
 from airfield.environment.unreadable import read
 from airfield.kube.applier import Applier
 from airfield.kube.errors import ApiError
-from airfield.kube.kinds import ROLE, Ref
+from airfield.kube.kinds import ROLE, SECRET, Ref
 from airfield.kube.ownership import owned_fields
 from airfield.tenant.access import access, belonging
 from airfield.tenant.limits import limits_of, quota_of
 from airfield.tenant.namespaces import POD_SECURITY, labelled, made, refused, stamps, to_stamp
+from airfield.tenant.network import isolation
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +45,20 @@ async def ensure_namespaces(doors: Doors, tenant: AirflowTenant) -> tuple[set[st
         elif chosen:
             usable |= {namespace} & set(chosen)
         else:
-            try:
+            with _refusals(problems, namespace):
                 usable |= {namespace} if await _stamp(doors, namespace, name, labels) else set()
-            except ApiError as error:
-                if error.transient:
-                    raise
-                problems.append(Problem(Reason.API_REFUSED, f"namespace {namespace!r}: {error.message}"))
-    for namespace in sorted(doors.resources.stamped(name) - listed):
-        await let_go(doors, namespace)
-    return usable, problems
+    return usable, problems + await let_go(doors, doors.resources.stamped(name) - listed)
+
+
+@contextlib.contextmanager
+def _refusals(problems: list[Problem], namespace: str) -> Iterator[None]:
+    """What the API server refuses within the block becomes a problem."""
+    try:
+        yield
+    except ApiError as error:
+        if error.transient:
+            raise
+        problems.append(Problem(Reason.API_REFUSED, f"namespace {namespace!r}: {error.message}"))
 
 
 async def _stamp(doors: Doors, namespace: str, tenant: str, labels: Mapping[str, str]) -> bool:
@@ -70,12 +76,17 @@ async def _stamp(doors: Doors, namespace: str, tenant: str, labels: Mapping[str,
     return True
 
 
-async def let_go(doors: Doors, namespace: str) -> None:
-    """Take the tenant's labels off a namespace. That it is restricted stays: what runs there has not changed."""
-    known = doors.resources.namespaces[namespace]
-    if not known.deleting:
-        doors.resources.observe_namespace(await doors.kube.apply(labelled(namespace, known, POD_SECURITY)))
-        log.info("let go of namespace %s", namespace)
+async def let_go(doors: Doors, namespaces: Iterable[str]) -> list[Problem]:
+    """Take the tenant's labels off namespaces. That they are restricted stays: what runs there has not changed."""
+    problems: list[Problem] = []
+    for namespace in sorted(namespaces):
+        known = doors.resources.namespaces[namespace]
+        with _refusals(problems, namespace):
+            if not known.deleting:
+                live = await doors.kube.apply(labelled(namespace, known, POD_SECURITY))
+                doors.resources.observe_namespace(live)
+                log.info("let go of namespace %s", namespace)
+    return problems
 
 
 async def ensure_belongings(
@@ -87,34 +98,50 @@ async def ensure_belongings(
     """
     name = tenant.metadata.name
     key, belongings = ("", name), doors.belongings
-    wanted: list[dict[str, Any]] = []
-    shares = {namespace: granted(doors, {namespace}) for namespace in namespaces}
-    classes = _classes(doors, tenant)
-    for namespace in sorted(namespaces):
-        elsewhere = [ask for other, asks in shares.items() if other != namespace for ask in asks]
-        found = [
-            *access(tenant, _specifications(doors, namespace)),
-            *quota_of(tenant, shares[namespace], elsewhere),
-            *limits_of(tenant, classes),
-        ]
-        wanted += [belonging(tenant, namespace, manifest) for manifest in found]
+    wanted = [
+        belonging(tenant, namespace, manifest)
+        for namespace in sorted(namespaces)
+        for manifest in _wanted(doors, tenant, namespace, namespaces)
+    ]
     if tenant.status and tenant.status.applied:
         belongings.recognise(key, wanted, tenant.status.applied)
     applier = Applier(doors.kube, belongings, key, f"tenant {name!r}", _is_ours)
     # Only who has a right may grant it, and what a Role grants is not known before there is one.
     refusals = await applier.apply(manifest for manifest in wanted if manifest["kind"] == ROLE.kind)
-    refusals = refusals or await applier.apply(manifest for manifest in wanted if manifest["kind"] != ROLE.kind)
+    foreign = {(ref.namespace, ref.name) for ref in refusals}
+    refusals |= await applier.apply(
+        manifest for manifest in wanted if manifest["kind"] != ROLE.kind and _bound_role(manifest) not in foreign
+    )
     refs = {Ref.of(manifest) for manifest in wanted}
     await remove_belongings(doors, name, but=refs)
-    return belongings.fingerprint(key, refs) or None, [Problem(Reason.APPLY_REFUSED, refusal) for refusal in refusals]
+    problems = [Problem(Reason.APPLY_REFUSED, refusals[ref]) for ref in sorted(refusals)]
+    return belongings.fingerprint(key, refs) or None, problems
+
+
+def _wanted(
+    doors: Doors, tenant: AirflowTenant, namespace: str, namespaces: Collection[str]
+) -> Iterator[dict[str, Any]]:
+    """What the tenant has in one of its namespaces."""
+    here, elsewhere = granted(doors, {namespace}), granted(doors, {*namespaces} - {namespace})
+    yield from access(tenant, _specifications(doors, namespace), _generated(doors, namespace))
+    if not _unknown(doors, {namespace}):  # what nobody has counted must not be kept from coming back
+        yield from quota_of(tenant, here, elsewhere, _orphaned_storage(doors, namespace))
+        yield from limits_of(tenant, _classes(doors, tenant), here)
+    yield isolation()
 
 
 async def remove_belongings(doors: Doors, tenant: str, *, but: Collection[Ref] = ()) -> None:
-    """Remove what the tenant has in namespaces, but for these."""
+    """Remove what the tenant has in namespaces, but for these. What others have labelled as the tenant's stays."""
     for ref, child in sorted(doors.belongings.children(("", tenant)).items()):
-        if ref not in but and not child.deleting:
+        if ref not in but and child.owned and not child.deleting:
             await doors.kube.delete(ref, uid=child.uid)
             log.info("removed %s", ref)
+
+
+def _bound_role(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The Role, by namespace and name, that a RoleBinding binds."""
+    role = manifest.get("roleRef", {})
+    return (manifest["metadata"]["namespace"], role["name"]) if role.get("kind") == ROLE.kind else None
 
 
 def _is_ours(live: Mapping[str, Any]) -> bool:
@@ -129,6 +156,31 @@ def granted(doors: Doors, namespaces: Collection[str]) -> list[Ask]:
     environments = doors.resources.environments
     asks = (ask_of(environments[key].get("status") or {}) for key in doors.resources.in_namespaces(set(namespaces)))
     return [ask for ask in asks if ask is not None]
+
+
+def _unknown(doors: Doors, namespaces: set[str]) -> bool:
+    """Whether something runs there of which nobody knows what it asks for: an earlier operator made it."""
+    bodies = (doors.resources.environments[key] for key in doors.resources.in_namespaces(namespaces))
+    statuses = [body.get("status") or {} for body in bodies]
+    return any(status.get("applied") and ask_of(status) is None for status in statuses)
+
+
+def _generated(doors: Doors, namespace: str) -> set[str]:
+    """The Secrets of a namespace that the operator made, of environments that are gone, too."""
+    children = (doors.inventory.children(key) for key in doors.inventory.in_namespace(namespace))
+    return {
+        ref.name
+        for found in children
+        for ref, child in found.items()
+        if ref.kind == SECRET.kind and child.labels.get(meta.LABEL_MANAGED_BY) == meta.MANAGED_BY
+    }
+
+
+def _orphaned_storage(doors: Doors, namespace: str) -> list[str]:
+    """The sizes of volumes that environments have left behind: they take room, and nobody's share."""
+    gone = doors.inventory.in_namespace(namespace) - doors.resources.environments.keys()
+    claims = (child.state.claim for key in sorted(gone) for child in doors.inventory.children(key).values())
+    return [claim.size for claim in claims if claim is not None]
 
 
 def _classes(doors: Doors, tenant: AirflowTenant) -> dict[str, AirflowEnvironmentClass]:

@@ -18,10 +18,11 @@ POD_SECURITY: Final[Mapping[str, str]] = {
 
 def refused(namespace: str, tenant: str, resources: Resources) -> Problem | None:
     """Why a namespace that the tenant lists is not the tenant's; None if it is."""
-    if namespace in resources.reserved:
+    if resources.is_reserved(namespace):
         return Problem(
             Reason.NAMESPACE_RESERVED,
-            f"spec.namespaces: {namespace!r} is the operator's own namespace and can belong to no tenant; remove it",
+            f"spec.namespaces: {namespace!r} is the operator's own namespace, or one of the system's, and can belong to"
+            " no tenant; remove it",
         )
     holder = resources.holder(namespace)
     whose = holder["metadata"]["name"] if holder else tenant

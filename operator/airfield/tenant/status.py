@@ -1,11 +1,13 @@
 """The status of a tenant. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from airfield.api.conditions import verdict
+from airfield.api.environment import Stage
 from airfield.api.tenant import AirflowTenant, AirflowTenantStatus, QuotaUse
 from airfield.environment.checks import Problem
 from airfield.environment.quota import Ask, limits, shown, used
@@ -18,16 +20,17 @@ NAMED: Final = 20
 def tenant_status(
     tenant: AirflowTenant,
     problems: Sequence[Problem],
-    environments: Collection[tuple[str, str]],
+    environments: Mapping[tuple[str, str], str],
+    staying: Collection[tuple[str, str]],
     granted: Iterable[Ask],
     applied: str | None,
     now: datetime,
 ) -> AirflowTenantStatus:
-    """`environments`: namespace and name of those that it has, `granted`: what they have of the quota.
+    """`environments`: the stage of each that it has; `staying`: those that are not being deleted.
 
-    `applied`: digest of what was applied for the tenant.
+    `granted`: what they have of the quota. `applied`: digest of what was applied for the tenant.
     """
-    generation = tenant.metadata.generation
+    generation, uses = tenant.metadata.generation, tuple(_use(tenant, granted))
     return AirflowTenantStatus(
         observed_generation=generation,
         conditions=verdict(
@@ -39,10 +42,18 @@ def tenant_status(
             now=now,
         ),
         environments=len(environments),
-        quota=tuple(_use(tenant, granted)),
+        stages=_by_stage(environments.values()),
+        quota=uses,
+        quota_used=", ".join(f"{use.name} {use.used}/{use.limit}" for use in uses) or None,
         applied=applied,
-        in_use_by=named(environments),
+        in_use_by=named(staying),
     )
+
+
+def _by_stage(stages: Collection[str]) -> str | None:
+    """In the order of the stages; None when there are none."""
+    counts = Counter(stages)
+    return ", ".join(f"{stage.value} {counts[stage.value]}" for stage in Stage if counts[stage.value]) or None
 
 
 def _use(tenant: AirflowTenant, granted: Iterable[Ask]) -> Iterator[QuotaUse]:

@@ -26,6 +26,9 @@ def broken(wanted: Json, policy: Json, defaults: Json | None = None, stage: str 
     return []
 
 
+PINNED = "all digits of a commit, or a tag as refs/tags/<name>"
+
+
 def from_git(*urls: str) -> Json:
     bundles = [{"name": f"b{n}", "git": {"url": url, "ref": "main"}} for n, url in enumerate(urls)]
     return {"dags": {"bundles": bundles}}
@@ -64,12 +67,37 @@ def from_git(*urls: str) -> Json:
             {},
             f"spec.dags.bundles[b1].git.url: {POLICY} allows repositories of https://here/, not 'https://elsewhere/a.git'",
         ),
+        (
+            from_git("https://here/a.git"),
+            {"pinnedRefs": True},
+            {},
+            f"spec.dags.bundles[b0].git.ref: {POLICY} wants {PINNED}, not 'main'",
+        ),
     ],
-    ids=["executor", "executor-of-nobody", "channel", "image", "repository"],
+    ids=["executor", "executor-of-nobody", "channel", "image", "repository", "ref"],
 )
 def test_what_breaks_a_policy(wanted: Json, policy: Json, defaults: Json, says: str) -> None:
     assert broken(wanted, policy, defaults) == [says]
     assert broken(wanted, policy, defaults, stage="dev") == []
+
+
+@pytest.mark.parametrize(
+    ("ref", "pinned"),
+    [
+        ("0123456789abcdef0123456789abcdef01234567", True),
+        ("0123456789abcdef" * 4, True),
+        ("refs/tags/v1.2", True),
+        ("0123456789abcdef0123456789abcdef0123456", False),
+        ("0123456789ABCDEF0123456789ABCDEF01234567", False),
+        ("v1.2", False),
+        ("refs/heads/main", False),
+        ("refs/tags/", False),
+    ],
+)
+def test_what_moves_not(ref: str, pinned: bool) -> None:
+    wanted = from_git("https://here/a.git")
+    wanted["dags"]["bundles"][0]["git"]["ref"] = ref.rstrip("/")
+    assert (not broken(wanted, {"pinnedRefs": True}, {})) is pinned
 
 
 def test_what_keeps_to_it() -> None:
@@ -136,11 +164,12 @@ def test_where_a_repository_is(url: str, allowed: bool) -> None:
 def test_the_example_of_the_documentation() -> None:
     text = (Path(__file__).parents[3] / "docs" / "tenants.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^    .*\n|^\n)+", text, re.MULTILINE)
-    people, quota, of_tenant, demands, own, rules = (part["spec"] for block in blocks for part in _parts(block))
+    specs = [part["spec"] for block in blocks for part in _parts(block)]
+    people, quota, egress, network, of_tenant, demands, own, rules = specs
     place = {"name": "team-a", "stages": ["prod"]}
-    more = {**people, **quota, "requiredLabels": demands["requiredLabels"]}
+    more = {**people, **quota, **egress, "requiredLabels": demands["requiredLabels"]}
     claim = tenant(namespaces=[*of_tenant["namespaces"], place], **more)
-    of_class = blueprint(**rules, catalog={"versions": [{"version": "3.3.2", "image": IMAGE}]})
+    of_class = blueprint(**rules, **network, catalog={"versions": [{"version": "3.3.2", "image": IMAGE}]})
     good = resolve(environment(stage="prod", **own), claim, of_class)
     assert own["labels"].items() <= good.labels.items()
     with pytest.raises(Unresolved) as caught:

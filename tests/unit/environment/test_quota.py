@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airfield.api.environment import Stage
 from airfield.api.tenant import Quota
-from airfield.environment.quota import Ask, Claim, ask_of, asked, check_quota, grant_of, limits, used
+from airfield.environment.quota import Ask, Claim, ask_of, asked, check_quota, grant_of, limits, nothing, used
 from airfield.environment.reasons import Reason
 from builders import SERVER, blueprint, effective, environment
 
@@ -58,9 +58,37 @@ def claim(name: str, *, born: int = 1, granted: Ask | None = None, wanted: Ask |
 def test_what_an_environment_asks_for(spec: Json, cpu: str, memory: int, storage: int) -> None:
     components = {name: value for name, value in spec.get("components", {}).items() if name != "workers"}
     given = {**spec, **({"components": components} if components else {})}
-    found = asked(effective(environment(**given), blueprint(databaseServers=[SERVER])))
-    assert found == Ask(Stage.DEV, Decimal(cpu), memory * GI / 1024, storage * GI)
-    assert ask_of({"granted": grant_of(found).model_dump(mode="json")}) == found
+    wanted = effective(environment(**given), blueprint(databaseServers=[SERVER]))
+    found = asked(wanted)
+    assert (found.stage, found.cpu, found.memory, found.storage) == (
+        Stage.DEV,
+        Decimal(cpu),
+        memory * GI / 1024,
+        storage * GI,
+    )
+    assert read_back(found) == found
+    larger = asked(wanted, ["100Gi", "1Gi", "", "1e3"])  # a volume that is there does not shrink
+    assert (larger.storage, larger.volume) == (101 * GI, 100 * GI)
+
+
+def read_back(ask: Ask) -> Ask | None:
+    return ask_of({"granted": grant_of(ask).model_dump(mode="json", by_alias=True)})
+
+
+def test_the_largest_of_each() -> None:
+    """Of containers, workers among them. Fractions are rounded up: nobody ever asks for more than was granted."""
+    workers = {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "3", "memory": "2Gi"}}}
+    scheduler = {"resources": {"requests": {"cpu": "0.0005", "memory": "1.1Gi"}, "limits": {"memory": "1.7Gi"}}}
+    found = asked(effective(environment(components={"workers": workers, "scheduler": scheduler})))
+    assert (found.cpu_limit, found.memory_limit, found.volume) == (Decimal(3), 2 * GI, 5 * GI)
+    assert found.cpu == Decimal("0.351")
+    assert found.memory == (384 + 256 + 320 + 128) * GI / 1024 + 1181116007
+    assert read_back(found) == found
+
+
+@pytest.mark.parametrize(("spec", "stage"), [({"stage": "prod"}, "prod"), ({"stage": "x"}, "dev"), ({}, "dev")])
+def test_what_nobody_has_counted_is_one_environment(spec: Json, stage: str) -> None:
+    assert used([nothing(spec)]) == {"environments": 1, stage: 1, "cpu": 0, "memory": 0, "storage": 0}
 
 
 @pytest.mark.parametrize(

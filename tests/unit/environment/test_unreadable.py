@@ -32,7 +32,8 @@ def test_it_names_the_field_and_keeps_what_it_knew() -> None:
     well = tenant_status(
         AirflowTenant.model_validate(body({}, generation=1)),
         (),
-        {("a", f"e{number}") for number in range(7)},
+        {("a", f"e{number}"): "dev" for number in range(7)},
+        (),
         [],
         None,
         NOW,

@@ -141,7 +141,12 @@ def test_the_bundled_template() -> None:
     assert values["secrets"] == {key.value: f"demo-{key.value}" for key in Key if key is not Key.ADMIN}
     assert values["digests"] == {"demo-fernet": "0123"}
     assert values["migration"] == {"revision": revision(found)}
-    assert values["networkPolicy"] == {"operatorNamespace": "airfield-system"}
+    assert values["networkPolicy"] == {
+        "operatorNamespace": "airfield-system",
+        "ingressFrom": [],
+        "extraEgress": [],
+        "kubernetesApi": {"cidrs": []},
+    }
 
 
 def test_databases_elsewhere() -> None:

@@ -43,7 +43,8 @@ def test_who_is_bound_to_what() -> None:
 def test_which_secrets_may_be_read_and_by_whom() -> None:
     team = tenant("a", owners=[JO], editors=[KIM], viewers=[BOT])
     tricky: Json = {"env": [{"name": "X", "secretKeyRef": {"name": "demo-fernet", "key": "fernet-key"}}]}
-    manifests = access(team, {"demo": SPEC, "other": tricky})
+    tricky["image"] = {"pullSecrets": [{"name": "orphaned-database"}]}
+    manifests = access(team, {"demo": SPEC, "other": tricky}, {"orphaned-database"})
     assert [each["kind"] for each in manifests] == ["Role"] * 2 + ["RoleBinding"] * 5, "Roles first"
     found = by_name(manifests)
     (rule,) = found["Role", "airfield-secrets"]["rules"]

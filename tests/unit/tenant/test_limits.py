@@ -1,5 +1,6 @@
 """What Kubernetes holds a tenant's namespaces to."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +44,12 @@ def test_quota_of_a_namespace(quota: Json | None, here: list[Ask], elsewhere: li
     assert found == ([{"hard": hard}] if hard else [])
 
 
+def test_volumes_that_are_nobodys_take_room() -> None:
+    team = tenant("a", ("team-a",), quota={"cpu": "1", "storage": "10Gi"})
+    (found,) = quota_of(team, [ask("0.5", 1, 2)], [], ["5Gi", "1Gi", "1e3", ""])
+    assert found["spec"]["hard"] == {"requests.cpu": "1500m", "requests.storage": "16Gi"}
+
+
 REQUESTS = {"cpu": "50m", "memory": "64Mi"}
 
 
@@ -68,17 +75,11 @@ REQUESTS = {"cpu": "50m", "memory": "64Mi"}
             [{"type": "Container", "defaultRequest": REQUESTS, "max": {"cpu": "2"}}],
         ),
         (None, [{"cpu": "500m"}, None], []),
-        # Nothing is requested that is not allowed.
+        # The chart's own Job and database must be able to run.
         (
             None,
             [{"cpu": "20m", "memory": "32Mi"}],
-            [
-                {
-                    "type": "Container",
-                    "defaultRequest": {"cpu": "20m", "memory": "32Mi"},
-                    "max": {"cpu": "20m", "memory": "32Mi"},
-                }
-            ],
+            [{"type": "Container", "defaultRequest": REQUESTS, "max": {"cpu": "1", "memory": "1Gi"}}],
         ),
     ],
 )
@@ -90,5 +91,9 @@ def test_limits_of_a_namespace(quota: Json | None, ceilings: list[Json | None], 
     }
     team = tenant("a", ("team-a",), allowedClasses=names, **({"quota": quota} if quota else {}))
     assert [manifest["spec"]["limits"] for manifest in limits_of(team, classes)] == ([limits] if limits else [])
+    granted = replace(ask("1", 1, 1), cpu_limit=Decimal(9), memory_limit=20 * GI, volume=70 * GI)
+    for item in (item for manifest in limits_of(team, classes, [granted]) for item in manifest["spec"]["limits"]):
+        largest = {"cpu": "9", "memory": "20Gi", "storage": "70Gi"}
+        assert item.get("max", {}).items() <= largest.items(), "what was granted can come back"
     unknown = tenant(allowedClasses=["not-there-yet"])
     assert list(limits_of(unknown, classes)) == []

@@ -66,13 +66,14 @@ def test_holder(tenants: tuple[Object, ...], label: str | None, expected: str | 
 
 def test_what_is_not_the_tenants() -> None:
     resources = world(
-        listing("a", "mine", "shared", SYSTEM, "leaving"),
+        listing("a", "mine", "shared", SYSTEM, "leaving", "default", "kube-x"),
         listing("b", "shared", born=2),
         namespaces=(namespace("leaving", deletionTimestamp="x"),),
     )
-    found = {name: refused(name, "a", resources) for name in ("mine", "shared", SYSTEM, "leaving")}
+    found = {name: refused(name, "a", resources) for name in ("mine", "shared", SYSTEM, "leaving", "default", "kube-x")}
     reasons = {name: problem.reason if problem else "" for name, problem in found.items()}
-    expected = {"mine": "", "shared": "", SYSTEM: "NamespaceReserved", "leaving": "NamespaceDeleted"}
+    expected = {"mine": "", "shared": "", "leaving": "NamespaceDeleted"}
+    expected |= dict.fromkeys((SYSTEM, "default", "kube-x"), "NamespaceReserved")
     assert reasons == expected
     conflict = refused("shared", "b", resources)
     assert conflict is not None

@@ -1,6 +1,6 @@
 """A git server in one file: smart HTTP through `git http-backend`, with a login when GIT_PASSWORD is set.
 
-Serves /srv/git; every folder of /seed becomes a repository there at the start, its files committed on `main`.
+Serves /srv/git; every folder of /seed becomes a repository there at the start, its files committed on `main`, tag `v1`.
 """
 
 import base64
@@ -27,6 +27,7 @@ def seed(folder: Path) -> None:
             (work / file.name).write_bytes(file.read_bytes())
     subprocess.run([*git, "add", "--all"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--message=Seed"], check=True)
+    subprocess.run([*git, "tag", "v1"], check=True)
     subprocess.run(["git", "clone", "--quiet", "--bare", str(work), str(bare)], check=True)
     subprocess.run(["git", "-C", str(bare), "config", "http.receivepack", "true"], check=True)
 

@@ -116,7 +116,8 @@ def _learn(run: Run, secret: Object) -> None:
     generated = secret["metadata"].get("annotations", {}).get(meta.ANNOTATION_GENERATED) == found
     keys = fernet_fingerprints(content.get("fernet-key", "")) if name == Key.FERNET.secret(run.effective.name) else ()
     labels = secret["metadata"].get("labels", {})
-    made_for = labels.get(meta.LABEL_ENVIRONMENT, "") if labels.get(meta.LABEL_MANAGED_BY) == meta.MANAGED_BY else ""
+    ours = meta.ANNOTATION_GENERATED in secret["metadata"].get("annotations", {}) or LABEL_DERIVED in labels
+    made_for = labels.get(meta.LABEL_ENVIRONMENT, "") if ours else ""
     run.facts[name] = SecretFact(name, found, frozenset(content), generated, problem, keys, made_for)
 
 

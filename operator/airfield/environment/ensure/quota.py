@@ -11,8 +11,9 @@ from airfield.api import meta
 from airfield.api.environment import AirflowEnvironment
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant, Quota
+from airfield.environment.checks import Problem
 from airfield.environment.ensure.run import Doors
-from airfield.environment.quota import Ask, Claim, Key, ask_of, asked, check_quota, grant_of
+from airfield.environment.quota import Ask, Claim, Key, ask_of, asked, check_quota, grant_of, nothing
 from airfield.environment.resolve import Effective, Unresolved, resolve
 from airfield.environment.unreadable import read
 from airfield.kube.kinds import Ref
@@ -29,35 +30,58 @@ class Quotas:
         self._doors = doors
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._wanted: dict[Key, tuple[object, Ask | None]] = {}
+        self._written: dict[Key, Ask] = {}
+        """Grants that were written, and are not in the cache yet."""
 
-    async def grant(self, tenant: AirflowTenant, effective: Effective) -> None:
+    def asked(self, effective: Effective) -> Ask:
+        """What an environment asks for, volumes that it has and wants smaller included."""
+        key = effective.namespace, effective.name
+        claims = (child.state.claim for child in self._doors.inventory.children(key).values())
+        return asked(effective, [claim.size for claim in claims if claim is not None])
+
+    async def grant(self, tenant: str, effective: Effective) -> None:
         """See to it that the environment has what it asks for, as far as its tenant has a quota.
 
         Raises:
             Unresolved: when the quota has not that much left; says what is asked, used and allowed.
             ApiError: when the grant could not be written.
         """
-        quota, name = tenant.spec.quota, tenant.metadata.name
-        if quota is None:
-            return
-        key, ask = (effective.namespace, effective.name), asked(effective)
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            body = self._doors.resources.environments.get(key)
-            if body is None or ask_of(body.get("status") or {}) == ask:
+        resources, key = self._doors.resources, (effective.namespace, effective.name)
+        ask = self.asked(effective)
+        async with self._locks.setdefault(tenant, asyncio.Lock()):
+            quota = self._quota(tenant)
+            body = resources.environments.get(key)
+            if quota is None or body is None or self._granted(key, body) == ask:
                 return
-            problems = self._check(name, quota, key, ask)
+            problems = self._check(tenant, quota, key, ask)
             if problems:
                 raise Unresolved(problems)
             ref = Ref(meta.API_VERSION, "AirflowEnvironment", *key)
             granted = grant_of(ask).model_dump(mode="json", by_alias=True)
             live = await self._doors.kube.patch(ref, {"status": {"granted": granted}}, subresource="status")
-            answered(self._doors.resources.environments, key, live)
+            self._written[key] = ask
+            answered(resources.environments, key, live)
 
     def forget(self, key: Key) -> None:
         """Take in that an environment is gone."""
         self._wanted.pop(key, None)
+        self._written.pop(key, None)
 
-    def _check(self, tenant: str, quota: Quota, key: Key, ask: Ask) -> list[Any]:
+    def _quota(self, tenant: str) -> Quota | None:
+        """The tenant's quota as it is now; None also where another pass will find out that there is no such tenant."""
+        body = self._doors.resources.tenants.get(tenant)
+        try:
+            return read(AirflowTenant, body).spec.quota if body else None
+        except ValidationError:
+            return None
+
+    def _granted(self, key: Key, body: Mapping[str, Any]) -> Ask | None:
+        granted = ask_of(body.get("status") or {})
+        if self._written.get(key) == granted:
+            self._written.pop(key, None)
+        return self._written.get(key, granted)
+
+    def _check(self, tenant: str, quota: Quota, key: Key, ask: Ask) -> list[Problem]:
         resources = self._doors.resources
         held = resources.held(tenant, namespaces_of(resources.tenants[tenant]))
         claims = {each: self._claim(each) for each in resources.in_namespaces(held)}
@@ -69,22 +93,18 @@ class Quotas:
 
     def _claim(self, key: Key) -> Claim:
         body = self._doors.resources.environments[key]
-        status = body.get("status") or {}
-        granted = ask_of(status)
-        leaving = "deletionTimestamp" in body["metadata"]
-        settled = granted is not None and status.get("observedGeneration") == body["metadata"].get("generation")
-        wanted = granted if settled or leaving else self._wants(key, body)
-        if granted is None and status.get("applied"):
-            granted = wanted  # it ran before there was a quota, or under an operator that knew none
-        return Claim(key, body["metadata"].get("creationTimestamp", ""), granted, None if leaving else wanted)
+        metadata, status = body["metadata"], body.get("status") or {}
+        granted, wants = self._granted(key, body), self._wants(key, body)
+        if granted is None and status.get("applied"):  # it ran before there were quotas
+            granted = wants or nothing(body.get("spec") or {})
+        paused = (metadata.get("annotations") or {}).get(meta.ANNOTATION_PAUSED) == "true"
+        wanted = None if paused or "deletionTimestamp" in metadata else wants
+        return Claim(key, metadata.get("creationTimestamp", ""), granted, wanted)
 
     def _wants(self, key: Key, body: Mapping[str, Any]) -> Ask | None:
         """What an environment asks for by its specification; None when it resolves to nothing."""
-        resources = self._doors.resources
-        holder, blueprint = (
-            resources.holder(key[0]),
-            resources.classes.get((body.get("spec") or {}).get("className", "")),
-        )
+        resources, class_name = self._doors.resources, (body.get("spec") or {}).get("className", "")
+        holder, blueprint = resources.holder(key[0]), resources.classes.get(class_name)
         wished = wish(body), holder and wish(holder), blueprint and wish(blueprint)
         known = self._wanted.get(key)
         if known is not None and known[0] == wished:
@@ -92,7 +112,7 @@ class Quotas:
         try:
             tenant = read(AirflowTenant, holder) if holder else None
             of_class = read(AirflowEnvironmentClass, blueprint) if blueprint else None
-            found = asked(resolve(read(AirflowEnvironment, body), tenant, of_class))
+            found = self.asked(resolve(read(AirflowEnvironment, body), tenant, of_class))
         except (ValidationError, Unresolved):
             found = None
         self._wanted[key] = wished, found

@@ -127,7 +127,7 @@ class Run:
         known = self.children
         wanted = [manifest for manifest in manifests if not (is_job(manifest) and Ref.of(manifest) in known)]
         refusals = await self._applier.apply(wanted)
-        return Stall(Reason.APPLY_REFUSED, "; ".join(refusals), after=30) if refusals else None
+        return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals.values())), after=30) if refusals else None
 
     def refuse_foreign(self, live: Mapping[str, Any]) -> None:
         """ApiError when an object that has a name of ours is somebody else's."""

@@ -1,0 +1,130 @@
+"""Enforces NetworkPolicies on the local node, by pod address with iptables: no ready-made plugin can be had there.
+
+Only for the namespaces that a test names, since others on the node want to be left alone. A pod is held to what there
+was at the last `sync`.
+"""
+
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from demo.platform import Platform
+from localcluster.instance import Instance
+from networkpolicies import Peer, matches, selecting
+
+Json = dict[str, Any]
+CHAIN = "AIRFIELD-TEST"
+MARK, CLEAR = ("-j", "MARK", "--set-xmark", "0x10/0x10"), ("-j", "MARK", "--set-xmark", "0x0/0x10")
+PASSED = ("-m", "mark", "--mark", "0x10/0x10", "-j", "RETURN")
+
+
+@dataclass
+class Enforcer:
+    """Rules for the pods of some namespaces of a local cluster."""
+
+    platform: Platform
+    namespaces: Sequence[str]
+    instance: Instance
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def sync(self) -> None:
+        """Bring the rules to what policies and pods are now."""
+        with self._lock:
+            text = "\n".join(("*filter", f":{CHAIN} - [0:0]", *self._rules(), "COMMIT", ""))
+            self._run("iptables-restore", "--noflush", text=text)
+
+    @contextmanager
+    def enforcing(self, seconds: float = 0.5) -> Iterator[None]:
+        """Within the block the rules hold, and follow what changes."""
+        self.sync()
+        for chain in ("FORWARD", "INPUT"):
+            self._run("iptables", "-I", chain, "-j", CHAIN)
+        ended = threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(seconds):
+                self.sync()
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            for chain in ("FORWARD", "INPUT"):
+                self._run("iptables", "-D", chain, "-j", CHAIN)
+
+    def _rules(self) -> Iterator[str]:
+        policies = self.platform.get("networkpolicies", "--all-namespaces")["items"]
+        everybody = self._pods()
+        # What is under way goes on; and a node always reaches its own pods.
+        yield f"-A {CHAIN} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+        yield f"-A {CHAIN} -s {self.instance.network.host} -j RETURN"
+        number = 0
+        for pod in (each for each in everybody if each.namespace in self.namespaces):
+            for direction, mine, theirs in (("Egress", "-s", "-d"), ("Ingress", "-d", "-s")):
+                found = selecting(policies, pod, direction)
+                if not found:
+                    continue
+                number += 1
+                chain = f"{CHAIN}-{number}"
+                yield f":{chain} - [0:0]"
+                yield f"-A {chain} {' '.join(CLEAR)}"
+                for spec in found:
+                    for rule in spec.get(direction.lower(), []):
+                        yield from self._permits(chain, rule, direction, pod.namespace, theirs, everybody)
+                yield f"-A {chain} {' '.join(PASSED)}"
+                yield f"-A {chain} -j REJECT"
+                yield f"-A {CHAIN} {mine} {pod.address} -j {chain}"
+
+    def _permits(
+        self, chain: str, rule: Json, direction: str, namespace: str, theirs: str, everybody: list[Peer]
+    ) -> Iterator[str]:
+        """Marks what a rule lets pass. The ranges that one excepts lose their mark again, as none of them overlaps."""
+        ports = [_port(port) for port in rule.get("ports", [])] or [""]
+        peers = rule.get("to" if direction == "Egress" else "from")
+        for port in ports:
+            for peer in peers or [{"ipBlock": {"cidr": "0.0.0.0/0"}}]:
+                if ":" in peer.get("ipBlock", {}).get("cidr", ""):
+                    continue
+                if "ipBlock" in peer:
+                    yield f"-A {chain} {theirs} {peer['ipBlock']['cidr']} {port} {' '.join(MARK)}"
+                    for excepted in peer["ipBlock"].get("except", []):
+                        yield f"-A {chain} {theirs} {excepted} {port} {' '.join(CLEAR)}"
+                for other in everybody if "ipBlock" not in peer else []:
+                    right_place = (
+                        matches(peer["namespaceSelector"], other.namespace_labels)
+                        if "namespaceSelector" in peer
+                        else other.namespace == namespace
+                    )
+                    if right_place and matches(peer.get("podSelector", {}), other.labels):
+                        yield f"-A {chain} {theirs} {other.address} {port} {' '.join(MARK)}"
+
+    def _pods(self) -> list[Peer]:
+        labels = {
+            each["metadata"]["name"]: each["metadata"].get("labels", {})
+            for each in self.platform.get("namespaces")["items"]
+        }
+        found = []
+        for pod in self.platform.get("pods", "--all-namespaces")["items"]:
+            address, metadata = pod.get("status", {}).get("podIP"), pod["metadata"]
+            if address and pod["status"].get("phase") in {"Pending", "Running"}:
+                place = metadata["namespace"]
+                own = metadata.get("labels", {})
+                found.append(Peer(metadata["name"], address, place, own, labels.get(place, {})))
+        return found
+
+    def _run(self, *command: str, text: str | None = None) -> None:
+        prefix = self.instance.network.prefix
+        done = subprocess.run([*prefix, *command], input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}\n{text or ''}"
+
+
+def _port(port: Json) -> str:
+    first = port.get("port")
+    which = f" --dport {first}:{port['endPort']}" if "endPort" in port else f" --dport {first}" if first else ""
+    return f"-p {port.get('protocol', 'TCP').lower()}{which}"
