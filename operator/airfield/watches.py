@@ -67,10 +67,10 @@ class Watches:
         if granted is not None:
             self.grants[key] = granted
         tenant = self.resources.holder(key[0])
+        if tenant is not None and before != granted:
+            self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
         if tenant is None or not (tenant.get("spec") or {}).get("quota"):
             return
-        if before != granted:
-            self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
         if wished or (before is not None and before != granted):
             environments = self.resources.environments
             fellows = self.resources.in_namespaces(namespaces_of(tenant)) - {key}

@@ -103,6 +103,30 @@ def test_git_is_reached_on_the_port_of_its_url(url: str, port: int) -> None:
     assert selected(policy["podSelector"]) == {"dag-processor", "worker"}
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://git.tools.svc/a.git", "https://git.tools.svc.cluster.local:8443/a.git", "git@git.tools.svc:team/a.git"],
+)
+def test_git_of_the_cluster_is_reached_in_its_namespace(url: str) -> None:
+    """The port that pods listen on is not the Service's, and it is the pods' that counts."""
+    (rule,) = policies({"bundles": [{"name": "a", "git": {"url": url, "ref": "main"}}]})["demo-git"]["egress"]
+    assert rule == {
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tools"}}}],
+        "ports": [{"protocol": "TCP", "port": 1, "endPort": 65535}],
+    }
+
+
+def test_git_is_not_looked_for_where_credentials_are() -> None:
+    """Of a cloud and of Kubernetes. What excepts everything cannot be written."""
+    cidrs = ["10.0.0.1/32", "2001:db8::1/128", "0.0.0.0/0", "::/0"]
+    found = policies({"bundles": [GIT], "networkPolicy": {"kubernetesApi": {"cidrs": cidrs}}})["demo-git"]["egress"]
+    assert found[0]["to"] == [
+        {"namespaceSelector": {}},
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16", "10.0.0.1/32"]}},
+        {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::/32", "2001:db8::1/128"]}},
+    ]
+
+
 def test_git_ports_are_joined() -> None:
     assert ports(policies({"bundles": [LOCAL, GIT, PRIVATE]})["demo-git"]["egress"][0]) == {22, 443}
     assert "demo-git" not in policies({"bundles": [LOCAL]})

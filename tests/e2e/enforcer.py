@@ -7,11 +7,11 @@ was at the last `sync`.
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo.platform import Platform
+from demo.platform import Platform, PlatformError
 from localcluster.instance import Instance
 from networkpolicies import Peer, matches, selecting
 
@@ -34,29 +34,34 @@ class Enforcer:
         """Bring the rules to what policies and pods are now."""
         with self._lock:
             text = "\n".join(("*filter", f":{CHAIN} - [0:0]", *self._rules(), "COMMIT", ""))
-            self._run("iptables-restore", "--noflush", text=text)
+            self._run("iptables-restore", "--noflush", "--wait=30", text=text)
 
     @contextmanager
     def enforcing(self, seconds: float = 0.5) -> Iterator[None]:
         """Within the block the rules hold, and follow what changes."""
         self.sync()
-        for chain in ("FORWARD", "INPUT"):
-            self._run("iptables", "-I", chain, "-j", CHAIN)
         ended = threading.Event()
+        failures: list[Exception] = []
 
         def follow() -> None:
             while not ended.wait(seconds):
-                self.sync()
+                try:
+                    self.sync()
+                except (AssertionError, PlatformError) as error:  # a busy machine; what lasts is told in the end
+                    failures.append(error)
+                else:
+                    failures.clear()
 
         thread = threading.Thread(target=follow, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        with ExitStack() as stack:
             for chain in ("FORWARD", "INPUT"):
-                self._run("iptables", "-D", chain, "-j", CHAIN)
+                self._run("iptables", "-w", "30", "-I", chain, "-j", CHAIN)
+                stack.callback(self._run, "iptables", "-w", "30", "-D", chain, "-j", CHAIN)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(ended.set)
+            yield
+        assert not failures, failures
 
     def _rules(self) -> Iterator[str]:
         policies = self.platform.get("networkpolicies", "--all-namespaces")["items"]

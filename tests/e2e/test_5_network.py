@@ -44,7 +44,7 @@ REACHED: Mapping[str, set[str]] = {
     "scheduler": {OWN_DATABASE, KUBERNETES},
     "dag-processor": {OWN_DATABASE, REPOSITORY},
     "triggerer": {OWN_DATABASE},
-    "stray": set(),
+    "stray": {OWN_API},
 }
 """What may be reached from where: a stray pod is one in a tenant's namespace that is of no environment."""
 

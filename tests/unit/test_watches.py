@@ -168,8 +168,8 @@ NEW = ("team-a", "new")
         (environment(NEW), False, {"environments": {NEW}, "soon": {"a"}, "classes": {"standard"}}),
         (environment(version=11), True, {"environments": {DEMO}, "soon": {"a"}, "classes": {"standard"}}),
         (environment(("team-c", "x"), of="gone"), False, {"environments": {("team-c", "x")}, "classes": {"gone"}}),
-        # What it has of its tenant's quota is no wish, and none is watched where there is none.
-        (environment(version=11) | {"status": {"granted": {"cpu": "1"}}}, False, {}),
+        # What it has of its tenant's quota is no wish, but bounds what its namespace may hold.
+        (environment(version=11) | {"status": {"granted": {"cpu": "1"}}}, False, {"soon": {"a"}}),
         # The deletion of one that is already forgotten still changes what its tenant and its class count.
         (environment(NEW), True, {"environments": {NEW}, "soon": {"a"}, "classes": {"standard"}}),
         # Tenants: the environments in all namespaces that they have or had, and whoever else claims one of them.

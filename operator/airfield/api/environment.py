@@ -250,8 +250,8 @@ class Grant(Model):
     cpu: Amount = Field(description="Cores.")
     memory: Amount = Field(description="Bytes.")
     storage: Amount = Field(description="Bytes of volumes.")
-    cpu_limit: Amount = Field(description="The highest CPU limit of a container.")
-    memory_limit: Amount = Field(description="The highest memory limit of a container.")
+    cpu_limit: Amount = Field(description="The highest CPU limit, or request, of a container.")
+    memory_limit: Amount = Field(description="The highest memory limit, or request, of a container.")
     volume: Amount = Field(description="Bytes of the largest volume.")
 
 

@@ -34,7 +34,7 @@ class Ask:
     cpu_limit: Decimal = Decimal(0)
     memory_limit: Decimal = Decimal(0)
     volume: Decimal = Decimal(0)
-    """The largest limits of a container, and the largest volume: what no other bound may be below."""
+    """The largest limits or requests of a container, and the largest volume: what no other bound may be below."""
 
     def amounts(self) -> dict[str, Decimal]:
         """By the name of what is limited; an environment is one of all, and one of its stage."""
@@ -56,26 +56,28 @@ class Claim:
     """What it asks for now; None when it asks for nothing that could be had."""
 
 
-def asked(effective: Effective, claims: Iterable[str] = ()) -> Ask:
-    """What an environment asks for. `claims`: the sizes of the volumes that it has, which never shrink."""
+def asked(effective: Effective, claims: Mapping[str, str] | None = None) -> Ask:
+    """What an environment asks for. `claims`: the sizes of the volumes that it has, by name: they never shrink."""
     settings = effective.settings.to_json()
     components = [(name, each.get("replicas", 1), each.get("resources", {})) for name, each in _components(settings)]
-    volumes = [_amount((settings.get("logs", {}).get("persistentVolume") or {}).get("size"))]
+    volumes = {f"{effective.name}-logs": _amount((settings.get("logs", {}).get("persistentVolume") or {}).get("size"))}
     if effective.database_mode == "embedded":
         embedded = settings.get("database", {}).get("embedded") or {}
         own = embedded.get("resources", {})
         components.append(("database", 1, {**own, "requests": {**DATABASE, **own.get("requests", {})}}))
-        volumes.append(_amount(embedded.get("size")))
-    there = [size_of(claim) for claim in claims]
-    limits = [resources.get("limits", {}) for _, _, resources in components]
+        volumes[f"{effective.name}-db"] = _amount(embedded.get("size"))
+    for name, size in (claims or {}).items():
+        volumes[name] = max(volumes.get(name, Decimal(0)), size_of(size))
+    # A container without a limit may not be given one below its request.
+    bounds = [each.get(kind, {}) for _, _, each in components for kind in ("limits", "requests")]
     return Ask(
         effective.stage,
         cpu=_up(_requested(components, "cpu"), MILLI),
         memory=_up(_requested(components, "memory")),
-        storage=_up(max(sum(volumes, Decimal(0)), sum(there, Decimal(0)))),
-        cpu_limit=_up(max(_amount(limit.get("cpu")) for limit in limits), MILLI),
-        memory_limit=_up(max(_amount(limit.get("memory")) for limit in limits)),
-        volume=_up(max([*volumes, *there])),
+        storage=_up(sum(volumes.values(), Decimal(0))),
+        cpu_limit=_up(max(_amount(bound.get("cpu")) for bound in bounds), MILLI),
+        memory_limit=_up(max(_amount(bound.get("memory")) for bound in bounds)),
+        volume=_up(max(volumes.values())),
     )
 
 

@@ -15,15 +15,15 @@ from airfield.environment.unreadable import read, unreadable_status
 from airfield.kube.kinds import PERSISTENT_VOLUME_CLAIM as CLAIM
 from airfield.kube.kinds import SECRET, Ref
 from airfield.kube.resources import answered, namespaces_of
-from airfield.tenant.ensure import ensure_belongings, ensure_namespaces, granted, let_go, remove_belongings
+from airfield.tenant.ensure import ensure_belongings, ensure_namespaces, granted, let_go, refusals, remove_belongings
 from airfield.tenant.status import in_use, tenant_status
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 15.0
 """After the API server has refused something: mostly a right that the operator lacks."""
-MOMENT: Final = 1.0
-"""Seconds that Kubernetes may need to remove what is deleted."""
+LEAVING_SECONDS: Final = 2.0
+"""Until the next look at a tenant that cannot leave yet: Kubernetes needs some time to remove what is deleted."""
 REFUSED: Final = frozenset({Reason.API_REFUSED, Reason.APPLY_REFUSED})
 
 Body = Mapping[str, Any]
@@ -55,9 +55,9 @@ class Controller:
         except ValidationError as error:
             await self._write(body, unreadable_status(body, error, self._doors.clock()))
             return None
-        usable, problems = await ensure_namespaces(self._doors, tenant)
-        applied, refusals = await ensure_belongings(self._doors, tenant, usable)
-        return await self._report(body, tenant, held, [*problems, *refusals], applied)
+        holding = await ensure_namespaces(self._doors, tenant)
+        applied, refused = await ensure_belongings(self._doors, tenant, holding)
+        return await self._report(body, tenant, held, [*holding.problems, *refused], applied)
 
     async def _report(
         self, body: Body, tenant: AirflowTenant, held: Collection[str], problems: list[Problem], applied: str | None
@@ -84,21 +84,26 @@ class Controller:
         if environments and policy is not TenantDeletionPolicy.ORPHAN:
             return await self._stays(body, held, [in_use(staying or environments, leaving=not staying)])
         await remove_belongings(self._doors, name)
-        kept: set[str] = set()
+        kept, problems = set[str](), list[Problem]()
         for namespace in sorted(self._resources.stamped(name)):
-            known = self._resources.namespaces[namespace]
-            mine = policy is TenantDeletionPolicy.DELETE and known.made_for == name
+            known = self._resources.namespaces.get(namespace)
+            mine = known is not None and policy is TenantDeletionPolicy.DELETE and known.made_for == name
             data = await self._data_in(namespace) if mine else set()
+            if known is None or known.deleting:
+                continue
             if mine and data == {"going"}:
-                return MOMENT  # what its environments had goes with them, and takes a moment
-            if mine and not data:
-                await self._kube.delete(Ref("v1", "Namespace", "", namespace), uid=known.uid)
-                log.info("deleted namespace %s", namespace)
+                message = f"volumes and Secrets of its environments in namespace {namespace!r} are still being removed"
+                problems.append(Problem(Reason.DELETING, message))
+            elif mine and not data:
+                with refusals(problems, namespace):
+                    await self._kube.delete(Ref("v1", "Namespace", "", namespace), uid=known.uid)
+                    log.info("deleted namespace %s", namespace)
             else:
                 kept.add(namespace)
-        problems = await let_go(self._doors, kept)
+        problems += await let_go(self._doors, kept)
         if problems:
-            return await self._stays(body, held, problems)
+            await self._stays(body, held, problems)
+            return LEAVING_SECONDS
         await self._set_finalizers(body, [f for f in body["metadata"]["finalizers"] if f != meta.TENANT_FINALIZER])
         self._resources.forget(self._resources.tenants, name, body["metadata"]["uid"])
         return None
@@ -119,7 +124,10 @@ class Controller:
 
     async def _data_in(self, namespace: str) -> set[str]:
         """Whether environments' volumes and Secrets are "kept" in a namespace, or "going": asked of the cluster."""
-        lists = [await self._kube.list(kind, namespace, meta.LABEL_ENVIRONMENT) for kind in (SECRET, CLAIM)]
+        lists = [
+            await self._kube.list(kind, namespace, meta.LABEL_ENVIRONMENT, metadata_only=True)
+            for kind in (SECRET, CLAIM)
+        ]
         return {"going" if "deletionTimestamp" in obj["metadata"] else "kept" for found in lists for obj in found}
 
     async def _set_finalizers(self, body: Body, finalizers: list[str]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,16 +28,26 @@ from airfield.tenant.network import isolation
 log = logging.getLogger(__name__)
 
 
-async def ensure_namespaces(doors: Doors, tenant: AirflowTenant) -> tuple[set[str], list[Problem]]:
+@dataclass(frozen=True)
+class Holding:
+    """The namespaces of a tenant."""
+
+    usable: set[str]
+    unsure: set[str]
+    """Those whose labels were refused: what the tenant has there stays as it is."""
+    problems: list[Problem]
+
+
+async def ensure_namespaces(doors: Doors, tenant: AirflowTenant) -> Holding:
     """Make, adopt and label the tenant's namespaces, and let go of those that are its own no more.
 
-    The namespaces that can be used, and what is wrong with the others. An operator that is restricted to chosen
-    namespaces makes and labels none.
+    An operator that is restricted to chosen namespaces makes and labels none.
     """
     name, labels = tenant.metadata.name, stamps(tenant)
     chosen = doors.settings.watch_namespaces
     listed = {place.name for place in tenant.spec.namespaces}
     usable: set[str] = set()
+    unsure: set[str] = set()
     problems: list[Problem] = []
     for namespace in sorted(listed):
         problem = refused(namespace, name, doors.resources)
@@ -45,13 +56,17 @@ async def ensure_namespaces(doors: Doors, tenant: AirflowTenant) -> tuple[set[st
         elif chosen:
             usable |= {namespace} & set(chosen)
         else:
-            with _refusals(problems, namespace):
-                usable |= {namespace} if await _stamp(doors, namespace, name, labels) else set()
-    return usable, problems + await let_go(doors, doors.resources.stamped(name) - listed)
+            unsure.add(namespace)
+            with refusals(problems, namespace):
+                if await _stamp(doors, namespace, name, labels):
+                    usable.add(namespace)
+                unsure.remove(namespace)
+    problems += await let_go(doors, doors.resources.stamped(name) - listed)
+    return Holding(usable, unsure, problems)
 
 
 @contextlib.contextmanager
-def _refusals(problems: list[Problem], namespace: str) -> Iterator[None]:
+def refusals(problems: list[Problem], namespace: str) -> Iterator[None]:
     """What the API server refuses within the block becomes a problem."""
     try:
         yield
@@ -80,18 +95,16 @@ async def let_go(doors: Doors, namespaces: Iterable[str]) -> list[Problem]:
     """Take the tenant's labels off namespaces. That they are restricted stays: what runs there has not changed."""
     problems: list[Problem] = []
     for namespace in sorted(namespaces):
-        known = doors.resources.namespaces[namespace]
-        with _refusals(problems, namespace):
-            if not known.deleting:
+        known = doors.resources.namespaces.get(namespace)
+        with refusals(problems, namespace):
+            if known is not None and not known.deleting:
                 live = await doors.kube.apply(labelled(namespace, known, POD_SECURITY))
                 doors.resources.observe_namespace(live)
                 log.info("let go of namespace %s", namespace)
     return problems
 
 
-async def ensure_belongings(
-    doors: Doors, tenant: AirflowTenant, namespaces: Collection[str]
-) -> tuple[str | None, list[Problem]]:
+async def ensure_belongings(doors: Doors, tenant: AirflowTenant, holding: Holding) -> tuple[str | None, list[Problem]]:
     """Apply what the tenant has in its namespaces, and remove what nothing wants any more.
 
     A digest of what was applied, by which an operator that starts anew knows it; None when something was refused.
@@ -100,21 +113,22 @@ async def ensure_belongings(
     key, belongings = ("", name), doors.belongings
     wanted = [
         belonging(tenant, namespace, manifest)
-        for namespace in sorted(namespaces)
-        for manifest in _wanted(doors, tenant, namespace, namespaces)
+        for namespace in sorted(holding.usable)
+        for manifest in _wanted(doors, tenant, namespace, holding.usable | holding.unsure)
     ]
     if tenant.status and tenant.status.applied:
         belongings.recognise(key, wanted, tenant.status.applied)
     applier = Applier(doors.kube, belongings, key, f"tenant {name!r}", _is_ours)
     # Only who has a right may grant it, and what a Role grants is not known before there is one.
-    refusals = await applier.apply(manifest for manifest in wanted if manifest["kind"] == ROLE.kind)
-    foreign = {(ref.namespace, ref.name) for ref in refusals}
-    refusals |= await applier.apply(
+    refused_refs = await applier.apply(manifest for manifest in wanted if manifest["kind"] == ROLE.kind)
+    foreign = {(ref.namespace, ref.name) for ref in refused_refs}
+    refused_refs |= await applier.apply(
         manifest for manifest in wanted if manifest["kind"] != ROLE.kind and _bound_role(manifest) not in foreign
     )
     refs = {Ref.of(manifest) for manifest in wanted}
-    await remove_belongings(doors, name, but=refs)
-    problems = [Problem(Reason.APPLY_REFUSED, refusals[ref]) for ref in sorted(refusals)]
+    spared = {ref for ref in belongings.children(key) if ref.namespace in holding.unsure}
+    await remove_belongings(doors, name, but=refs | spared)
+    problems = [Problem(Reason.APPLY_REFUSED, refused_refs[ref]) for ref in sorted(refused_refs)]
     return belongings.fingerprint(key, refs) or None, problems
 
 

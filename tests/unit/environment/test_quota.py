@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airfield.api.environment import Stage
+from airfield.api.quantity import amount
 from airfield.api.tenant import Quota
 from airfield.environment.quota import Ask, Claim, ask_of, asked, check_quota, grant_of, limits, nothing, used
 from airfield.environment.reasons import Reason
@@ -67,8 +68,10 @@ def test_what_an_environment_asks_for(spec: Json, cpu: str, memory: int, storage
         storage * GI,
     )
     assert read_back(found) == found
-    larger = asked(wanted, ["100Gi", "1Gi", "", "1e3"])  # a volume that is there does not shrink
-    assert (larger.storage, larger.volume) == (101 * GI, 100 * GI)
+    # A volume that is there does not shrink; others that it left behind count, too.
+    there = {"demo-logs": "100Gi", "demo-old": "1Gi", "odd": "1e3"}
+    larger, logs = asked(wanted, there), amount(spec.get("logs", {}).get("persistentVolume", {}).get("size", "5Gi"))
+    assert (larger.storage, larger.volume) == (found.storage - logs + 101 * GI, 100 * GI)
 
 
 def read_back(ask: Ask) -> Ask | None:
@@ -81,6 +84,8 @@ def test_the_largest_of_each() -> None:
     scheduler = {"resources": {"requests": {"cpu": "0.0005", "memory": "1.1Gi"}, "limits": {"memory": "1.7Gi"}}}
     found = asked(effective(environment(components={"workers": workers, "scheduler": scheduler})))
     assert (found.cpu_limit, found.memory_limit, found.volume) == (Decimal(3), 2 * GI, 5 * GI)
+    requested = {"dagProcessor": {"resources": {"requests": {"cpu": "7"}}}}
+    assert asked(effective(environment(components=requested))).cpu_limit == 7, "no limit may be below it"
     assert found.cpu == Decimal("0.351")
     assert found.memory == (384 + 256 + 320 + 128) * GI / 1024 + 1181116007
     assert read_back(found) == found

@@ -30,14 +30,14 @@ class Quotas:
         self._doors = doors
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._wanted: dict[Key, tuple[object, Ask | None]] = {}
-        self._written: dict[Key, Ask] = {}
-        """Grants that were written, and are not in the cache yet."""
+        self._written: dict[Key, tuple[str, int, Ask]] = {}
+        """Grants that were written and may not be in the cache yet: to the object of that uid, as of that version."""
 
     def asked(self, effective: Effective) -> Ask:
         """What an environment asks for, volumes that it has and wants smaller included."""
         key = effective.namespace, effective.name
-        claims = (child.state.claim for child in self._doors.inventory.children(key).values())
-        return asked(effective, [claim.size for claim in claims if claim is not None])
+        children = self._doors.inventory.children(key).values()
+        return asked(effective, {child.ref.name: child.state.claim.size for child in children if child.state.claim})
 
     async def grant(self, tenant: str, effective: Effective) -> None:
         """See to it that the environment has what it asks for, as far as its tenant has a quota.
@@ -59,7 +59,9 @@ class Quotas:
             ref = Ref(meta.API_VERSION, "AirflowEnvironment", *key)
             granted = grant_of(ask).model_dump(mode="json", by_alias=True)
             live = await self._doors.kube.patch(ref, {"status": {"granted": granted}}, subresource="status")
-            self._written[key] = ask
+            if live is not None:
+                metadata = live["metadata"]
+                self._written[key] = metadata["uid"], int(metadata["resourceVersion"]), ask
             answered(resources.environments, key, live)
 
     def forget(self, key: Key) -> None:
@@ -76,10 +78,13 @@ class Quotas:
             return None
 
     def _granted(self, key: Key, body: Mapping[str, Any]) -> Ask | None:
-        granted = ask_of(body.get("status") or {})
-        if self._written.get(key) == granted:
-            self._written.pop(key, None)
-        return self._written.get(key, granted)
+        metadata, written = body["metadata"], self._written.get(key)
+        if written is not None:
+            uid, version, ask = written
+            if uid == metadata.get("uid") and int(metadata.get("resourceVersion") or 0) < version:
+                return ask
+            del self._written[key]
+        return ask_of(body.get("status") or {})
 
     def _check(self, tenant: str, quota: Quota, key: Key, ask: Ask) -> list[Problem]:
         resources = self._doors.resources
