@@ -126,7 +126,7 @@ def expected(name: str, team: str, executor: str) -> set[tuple[str, str, int]]:
     if team == "a":
         flows |= {(each, "store", 9000) for each in runs_dags}
     fetches = {runner, f"{name}-dag-processor"}
-    outside = ("git", "anybody", "warehouse", "ingress", "store", "stranger")
+    outside = ("git", "anybody", "warehouse", "ingress", "store", "stranger", f"{team}-stray")
     flows |= {(each, other, 443) for each in fetches for other in outside}
     # A pod of a team's own may be a client of its Airflow.
     flows |= {(f"{team}-stray", api, 8080)}
