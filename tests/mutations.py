@@ -12,7 +12,21 @@ Path = tuple[str, ...]
 ITEM, ENTRY = "[]", "{}"
 """Steps of a path: into the item of a list, into the value of a map."""
 
-PLAIN = ("a", "x-y", "A_B", "1", "100m", "1Gi", "3.3.2", "main", "/dags", "https://host/r.git", "b.c", "z" * 40)
+PLAIN = (
+    "a",
+    "x-y",
+    "A_B",
+    "1",
+    "100m",
+    "1Gi",
+    "3.3.2",
+    "main",
+    "/dags",
+    "https://host/r.git",
+    "b.c",
+    "z" * 40,
+    *("10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32"),
+)
 LONG = ("a" * 63, "a" * 253, "b" * 1024, "c" * 4096)
 HOSTILE = (
     *("", " ", "\t", "\\", '"', "'", "%s%d", "-1", "null", "~", "true", "@x", "#", "=", "é", "💥", "../../etc/passwd"),

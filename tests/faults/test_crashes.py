@@ -25,6 +25,7 @@ from faults.stories import (
     put_tenant,
     tenant_of,
     undisturbed,
+    until_labelled,
 )
 from operated_cluster import Team, eventually
 
@@ -165,6 +166,9 @@ async def until_told(team: Team, act: str) -> None:
     if act == "delete":
         await team.until_stuck("NoTenant")
         return
+    if act == "label":
+        await until_labelled(team)
+    await team.settled_versions()  # what is rolled out may not have begun to be unready yet
     await team.until_ready()
 
     async def told() -> bool:
