@@ -124,7 +124,7 @@ class _Namespaces:
         self.watches.namespace(obj, deleted=True)
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
-        """Whatever is not in the list is gone: none is made in this process but by the answer to a request."""
+        """Whatever is not in the list, and not newer, is gone."""
         del kind, namespace
         present = {ref.name for ref in refs}
         for name, known in list(self.watches.resources.namespaces.items()):

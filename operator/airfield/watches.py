@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from airfield.api.conditions import ConditionType, conditions_of, is_true
+from airfield.environment.reasons import Reason
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.inventory import Child, Inventory, tenant_of
@@ -48,12 +49,14 @@ class Watches:
             self.resources.forget(self.resources.environments, key, metadata["uid"])
         else:
             self.resources.observe_environment(obj)
-        if deleted or known is None or wish(known) != wish(self.resources.environments[key]):
+        now = self.resources.environments.get(key)
+        changed = known is None or now is None or wish(known) != wish(now)
+        if deleted or changed:
             self.environments.add(key)
             for tenant in self.resources.claims(key[0]):  # what it counts, and who may read which Secrets
                 self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
-        granted = None if deleted else (obj.get("status") or {}).get("granted")
-        self._granted(key, granted, wished=deleted or (known is not None and wish(known) != wish(obj)))
+        granted = (now.get("status") or {}).get("granted") if now else None
+        self._granted(key, granted, wished=known is not None and changed)
         if deleted or _class(known) != _class(obj):
             for name in _class(known) | _class(obj):
                 self.classes.add(name)
@@ -260,7 +263,7 @@ def _another(known: Object | None, obj: Object) -> bool:
 
 def _waits_for_quota(environment: Object) -> bool:
     """Whether an environment was refused for its tenant's quota."""
-    return conditions_of(environment).get(ConditionType.RESOLVED, {}).get("reason") == "QuotaExceeded"
+    return conditions_of(environment).get(ConditionType.RESOLVED, {}).get("reason") == Reason.QUOTA_EXCEEDED
 
 
 def _allowed_by(tenant: Object) -> Collection[str]:

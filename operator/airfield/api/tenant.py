@@ -60,7 +60,6 @@ class TenantNamespace(Model):
 
     name: Annotated[
         NamespaceName,
-        Quantity,
         # The tenant's controller says it of one that was stored before there was this rule.
         Rule(
             "self != 'default' && !self.startsWith('kube-')",

@@ -59,7 +59,9 @@ class Claim:
 def asked(effective: Effective, claims: Mapping[str, str] | None = None) -> Ask:
     """What an environment asks for. `claims`: the sizes of the volumes that it has, by name: they never shrink."""
     settings = effective.settings.to_json()
-    components = [(name, each.get("replicas", 1), each.get("resources", {})) for name, each in _components(settings)]
+    components = [
+        (name, each.get("replicas", 1), each.get("resources", {})) for name, each in settings["components"].items()
+    ]
     volumes = {f"{effective.name}-logs": _amount((settings.get("logs", {}).get("persistentVolume") or {}).get("size"))}
     if effective.database_mode == "embedded":
         embedded = settings.get("database", {}).get("embedded") or {}
@@ -79,10 +81,6 @@ def asked(effective: Effective, claims: Mapping[str, str] | None = None) -> Ask:
         memory_limit=_up(max(_amount(bound.get("memory")) for bound in bounds)),
         volume=_up(max(volumes.values())),
     )
-
-
-def _components(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield from settings["components"].items()
 
 
 def _requested(components: Iterable[tuple[str, int, Mapping[str, Any]]], name: str) -> Decimal:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airfield.api import meta
-from airfield.kube.ownership import owned_fields
+from airfield.kube.ownership import applied_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +34,11 @@ class Namespace:
 def namespace_of(obj: Mapping[str, Any]) -> Namespace:
     """Boil a live namespace down; its metadata suffices."""
     metadata = obj["metadata"]
-    labels = (owned_fields(obj) or {}).get("f:metadata", {}).get("f:labels", {})
     return Namespace(
         uid=metadata.get("uid", ""),
         version=metadata.get("resourceVersion", ""),
         labels=metadata.get("labels") or {},
-        owned=frozenset(name.removeprefix("f:") for name in labels if name != "."),
+        owned=applied_labels(obj),
         made_for=(metadata.get("annotations") or {}).get(meta.ANNOTATION_MADE_FOR, ""),
         deleting="deletionTimestamp" in metadata,
     )

@@ -31,8 +31,17 @@ def owned_fields(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def owned_labels(obj: Mapping[str, Any]) -> frozenset[str]:
     """The labels whose present value is ours, by apply, by creation or by a patch."""
     ours = (e for e in obj["metadata"].get("managedFields") or () if e.get("manager") == meta.FIELD_MANAGER)
-    labels = ((entry.get("fieldsV1") or {}).get("f:metadata", {}).get("f:labels", {}) for entry in ours)
-    return frozenset(name.removeprefix("f:") for names in labels for name in names if name != ".")
+    return frozenset(name for entry in ours for name in _labels(entry.get("fieldsV1") or {}))
+
+
+def applied_labels(obj: Mapping[str, Any]) -> frozenset[str]:
+    """The labels whose present value is ours by apply: those that go when they are applied no more."""
+    return frozenset(_labels(owned_fields(obj) or {}))
+
+
+def _labels(fields: Mapping[str, Any]) -> list[str]:
+    """The names of the labels in a set of fields."""
+    return [name.removeprefix("f:") for name in fields.get("f:metadata", {}).get("f:labels", {}) if name != "."]
 
 
 def owned_digest(obj: Mapping[str, Any]) -> str:

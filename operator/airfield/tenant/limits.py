@@ -13,8 +13,6 @@ from airfield.kube.kinds import LIMIT_RANGE, RESOURCE_QUOTA
 Manifest = dict[str, Any]
 
 NAME: Final = "airfield"
-SURGE: Final = Decimal(2)
-"""A roll-out has a pod more of each component for a while, which a quota must not stop: at most as much again."""
 FLOOR: Final[Mapping[str, list[Decimal]]] = {"cpu": [Decimal(1)], "memory": [Decimal(1024**3)], "storage": []}
 """What the chart's migration Job and embedded database may take, whatever the ceilings of components are."""
 DEFAULT_REQUESTS: Final[Mapping[str, str]] = {"cpu": "50m", "memory": "64Mi"}
@@ -35,7 +33,8 @@ def quota_of(
     hard = {}
     for name, limit in bounds.items():
         have = mine.get(name, zero)
-        more = sum(map(size_of, orphaned), zero) if name == "storage" else have * (SURGE - 1)
+        # A roll-out has a pod more of each component for a while: at most as much again.
+        more = sum(map(size_of, orphaned), zero) if name == "storage" else have
         hard[f"requests.{name}"] = shown(name, max(amount(limit) - others.get(name, zero), have) + more)
     if hard:
         yield _manifest(RESOURCE_QUOTA.api_version, RESOURCE_QUOTA.kind, {"hard": hard})
