@@ -1,4 +1,4 @@
-"""What NetworkPolicies allow, evaluated as Kubernetes documents it; and the same as iptables rules."""
+"""What NetworkPolicies allow, evaluated as Kubernetes documents it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -47,10 +47,10 @@ def selecting(policies: Iterable[Json], pod: Peer, direction: str) -> list[Json]
 def _consents(policies: list[Json], direction: str, pod: Peer, other: Peer, port: int, protocol: str) -> bool:
     found = selecting(policies, pod, direction)
     rules = [rule for spec in found for rule in spec.get(direction.lower(), [])]
-    return not found or any(permits(rule, direction, pod.namespace, other, port, protocol) for rule in rules)
+    return not found or any(_permits(rule, direction, pod.namespace, other, port, protocol) for rule in rules)
 
 
-def permits(rule: Json, direction: str, namespace: str, other: Peer, port: int, protocol: str) -> bool:
+def _permits(rule: Json, direction: str, namespace: str, other: Peer, port: int, protocol: str) -> bool:
     """Whether a rule of a policy in `namespace` lets a connection to or from the other end pass."""
     peers, ports = rule.get("to" if direction == "Egress" else "from"), rule.get("ports")
     right_peer = not peers or any(_is(peer, namespace, other) for peer in peers)
@@ -74,8 +74,11 @@ def _is(peer: Json, namespace: str, other: Peer) -> bool:
         inside = [address in ip_network(cidr) for cidr in (block["cidr"], *block.get("except", []))]
         # What Kubernetes leaves open: whether an ipBlock covers pods. The wider reading is the safer one to test.
         return inside[0] and not any(inside[1:])
-    if not other.is_pod:
-        return False
+    return other.is_pod and selects(peer, namespace, other)
+
+
+def selects(peer: Json, namespace: str, other: Peer) -> bool:
+    """Whether a peer of a policy in `namespace`, which is given by selectors, is that pod."""
     if "namespaceSelector" in peer:
         right_place = matches(peer["namespaceSelector"], other.namespace_labels)
     else:

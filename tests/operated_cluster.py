@@ -97,6 +97,15 @@ class Site:
     def kubectl(self, *arguments: str) -> str:
         return kubectl(self.cluster, *arguments)
 
+    @contextmanager
+    def no_operator(self) -> Iterator[None]:
+        """Within the block none runs."""
+        self.operator.kill()
+        try:
+            yield
+        finally:
+            self.operator.start()
+
     def external_database(self, name: str, password: str) -> Address:
         """A database that is not of the operator's making, with Airflow's schema in it."""
         with login(self.postgres.superuser) as connection:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -341,24 +340,3 @@ async def test_one_foreign_object_keeps_nothing_else_from_its_place(staffed: Tea
     assert await staffed.get(kinds.ROLE, "platforms-own") is not None
     assert await staffed.get(kinds.ROLE_BINDING, "airfield-logins") is None, "it would bind somebody else's Role"
     assert (await staffed.existing(kinds.ROLE, "airfield-logins"))["metadata"]["labels"] == {"theirs": "x"}
-
-
-async def test_a_restart_changes_nothing(staffed: Team) -> None:
-    """A digest in the status tells what was applied: no binding is applied again."""
-    before = await staffed.settled_versions()
-    operator = staffed.site.operator
-    operator.kill()
-    operator.start()
-
-    async def looked() -> bool:
-        done = re.search(
-            r'^airfield_reconcile_duration_seconds_count\{kind="tenant",outcome="ok"\} (\S+)$',
-            operator.metrics(),
-            re.MULTILINE,
-        )
-        return done is not None and float(done[1]) >= len(await staffed.kube.list(kinds.AIRFLOW_TENANT))
-
-    await eventually(looked)
-    log = operator.log.read_text(encoding="utf-8").rpartition("Airfield starts")[2]
-    assert "RoleBinding" not in log
-    assert await staffed.settled_versions() == before

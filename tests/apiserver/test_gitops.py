@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from airfield.kube.kinds import Ref
 from observability.health import argocd, flux
-from operated_cluster import Json, Site, Team, eventually
+from operated_cluster import Json, Team, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -22,15 +21,6 @@ async def live(team: Team, kind: str = "AirflowEnvironment", name: str = "demo")
     found = await team.kube.get(Ref("airfield.dev/v1alpha1", kind, namespace, name))
     assert found is not None
     return found
-
-
-@contextmanager
-def no_operator(site: Site) -> Iterator[None]:
-    site.operator.kill()
-    try:
-        yield
-    finally:
-        site.operator.start()
 
 
 def seen(
@@ -55,7 +45,7 @@ async def wait_for_ready(team: Team, at_most: str) -> None:
 
 async def test_life_of_an_environment(team: Team) -> None:
     me = f"{team.namespace}/demo"
-    with no_operator(team.site):
+    with team.site.no_operator():
         await team.put_environment(deletionPolicy="Delete")
         assert await seen(team, "Progressing", "InProgress", "not seen this yet")()
         team.site.airflow.down.add(me)
@@ -63,7 +53,7 @@ async def test_life_of_an_environment(team: Team) -> None:
     team.site.airflow.down.remove(me)
     await eventually(seen(team, "Healthy", "Current", "Serving"), 60)
 
-    with no_operator(team.site):
+    with team.site.no_operator():
         await team.put_environment(config={"core": {"parallelism": "7"}}, deletionPolicy="Delete")
         assert await seen(team, "Progressing", "InProgress", "not seen this yet")(), "Ready is of the generation before"
         with pytest.raises(AssertionError, match="timed out waiting"):

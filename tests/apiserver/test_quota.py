@@ -1,8 +1,5 @@
 """Quotas of tenants: who gets the last of one, that nobody loses what they have, and what Kubernetes holds them to."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from airfield.kube import kinds
@@ -13,15 +10,6 @@ from operated_cluster import Json, Team, eventually, restricted_container
 pytestmark = pytest.mark.apiserver
 
 MORE: Json = {"components": {"scheduler": {"resources": {"requests": {"cpu": "1"}}}}}
-
-
-@contextmanager
-def no_operator(team: Team) -> Iterator[None]:
-    team.site.operator.kill()
-    try:
-        yield
-    finally:
-        team.site.operator.start()
 
 
 async def tenant_status(team: Team) -> Json:
@@ -40,7 +28,7 @@ async def uses(team: Team, **wanted: str) -> bool:
 async def test_two_race_for_the_last_slot(team: Team) -> None:
     """The older one gets it, or of two of an age the first by name; and it stays with it until it is given up."""
     await team.put_tenant(quota={"environments": 1})
-    with no_operator(team):
+    with team.site.no_operator():
         for name in ("zoe", "adam", "mia"):
             await team.put_environment(name)
     born = {
@@ -56,7 +44,7 @@ async def test_two_race_for_the_last_slot(team: Team) -> None:
     await eventually(lambda: uses(team, environments="1/1"))
     await team.put_environment(first, config={"core": {"parallelism": "7"}})
     await team.until_ready(first)
-    with no_operator(team):  # whoever leads next knows who had it
+    with team.site.no_operator():  # whoever leads next knows who had it
         await team.put_environment(second, config={"core": {"parallelism": "7"}})
     await team.until_stuck("QuotaExceeded", name=second)
     await team.until_ready(first)

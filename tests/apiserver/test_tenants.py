@@ -94,6 +94,10 @@ async def test_a_namespace_is_made_and_kept(team: Team) -> None:
     await team.put_tenant(namespaces=[{"name": team.namespace}, {"name": place}], labels={"cost-centre": "4711"})
     stamped = {**RESTRICTED, "airfield.dev/tenant": team.name, "cost-centre": "4711"}
     await eventually(has(team, place, stamped))
+    root = {"name": "base", "image": "x", "securityContext": {"privileged": True}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "root", "namespace": place}}
+    with pytest.raises(ApiError, match="violates PodSecurity"):
+        await team.kube.create({**pod, "spec": {"containers": [root]}})
     await put_environment(team, place)
     await until_ready(team, place)
     await eventually(says(team, "True", "Succeeded"))
@@ -192,12 +196,9 @@ async def test_a_tenant_with_environments_is_not_deleted(team: Team) -> None:
     ) as no:
         await team.kube.delete(tenant(team))
     assert no.value.forbidden
-    team.site.operator.kill()
-    try:
+    with team.site.no_operator():
         await team.kube.patch(tenant(team), {"status": {"inUseBy": []}}, subresource="status")
         await team.kube.delete(tenant(team))
-    finally:
-        team.site.operator.start()
     await eventually(says(team, "False", "TenantInUse", f"environments: {team.namespace}/demo", "deletionPolicy"))
     await team.put_environment(config={"core": {"parallelism": "7"}})
     await team.until_ready()  # until it is gone, it is its tenant

@@ -13,7 +13,7 @@ from typing import Any
 
 from demo.platform import Platform, PlatformError
 from localcluster.instance import Instance
-from networkpolicies import Peer, matches, selecting
+from networkpolicies import Peer, selecting, selects
 
 Json = dict[str, Any]
 CHAIN = "AIRFIELD-TEST"
@@ -101,12 +101,7 @@ class Enforcer:
                     for excepted in peer["ipBlock"].get("except", []):
                         yield f"-A {chain} {theirs} {excepted} {port} {' '.join(CLEAR)}"
                 for other in everybody if "ipBlock" not in peer else []:
-                    right_place = (
-                        matches(peer["namespaceSelector"], other.namespace_labels)
-                        if "namespaceSelector" in peer
-                        else other.namespace == namespace
-                    )
-                    if right_place and matches(peer.get("podSelector", {}), other.labels):
+                    if selects(peer, namespace, other):
                         yield f"-A {chain} {theirs} {other.address} {port} {' '.join(MARK)}"
 
     def _pods(self) -> list[Peer]:

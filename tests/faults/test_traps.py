@@ -1,6 +1,7 @@
 """What watches are known to lose, and what is known to end them: the operator gets over each."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -273,3 +274,37 @@ async def test_an_environment_deleted_before_its_finalizer_is_set(site: FaultSit
         await team.until_ready("later")
         assert not await team.objects()
     assert site.databases(database_name(team.namespace, "demo")) == set()
+
+
+async def test_a_restart_writes_nothing(site: FaultSite, kube: KubeClient) -> None:
+    """Not in a tenant's namespace, nor to it, nor to our own resources: digests tell what was applied."""
+    team = site.new_team(kube)
+    people = [{"kind": "User", "name": "jo"}]
+    await team.put_namespace()
+    await team.put_class(ceilings={"cpu": "2", "memory": "4Gi"})
+    await team.put_tenant(owners=people, viewers=people, quota={"cpu": "9"})
+    await team.put_environment()
+    await team.until_ready()
+
+    async def counted() -> bool:
+        live = await team.kube.get(of_team("AirflowTenant", team))
+        return bool(live and [use["used"] for use in live["status"].get("quota", [])] == ["350m"])
+
+    await eventually(counted)
+    await team.settled_versions()
+    site.operator.kill()
+    before, looks = len(site.proxy.seen), site.looks(team)
+    site.operator.start()
+    await site.until_looked_at(team, since=looks)
+    everybody = len(await team.kube.list(kinds.AIRFLOW_TENANT))
+
+    async def all_tenants() -> bool:
+        passes = re.search(r'_duration_seconds_count\{kind="tenant",outcome="ok"\} (\S+)', site.operator.metrics())
+        return passes is not None and float(passes[1]) >= everybody
+
+    await eventually(all_tenants)
+    asked = [seen.request for seen in site.proxy.seen[before:]]
+    ours = [request for request in asked if team.namespace in {request.namespace, request.name}]
+    assert ours
+    assert [request for request in ours if request.writes] == []
+    await team.leave()
