@@ -167,6 +167,7 @@ def operated(
             "HELM": str(tool("helm")),
             "AIRFLOW_URL": airflow.url,
             "MIGRATION_RETRY_SECONDS": "3",
+            "CHANGES_RECORDED": "true",
             "WATCH_NAMESPACES": ",".join(namespaces),
         }
         install(cluster, postgres)

@@ -19,10 +19,14 @@ RIGHTS = frozenset(
         "ClusterRoleBinding",
         "Role",
         "RoleBinding",
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
     }
 )
+RECORDING = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+"""What a cluster must serve for changes to be recorded; the ones of tests do."""
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:airfield"
 
 Json = dict[str, Any]
@@ -30,7 +34,7 @@ Json = dict[str, Any]
 
 def render(*settings: str, chart: Path = OPERATOR_CHART) -> list[Json]:
     """The objects of the operator's chart; `settings` are helm's `--set` pairs."""
-    command = [str(tool("helm")), "template", "airfield", str(chart), "-n", SYSTEM]
+    command = [str(tool("helm")), "template", "airfield", str(chart), "-n", SYSTEM, f"--api-versions={RECORDING}"]
     done = subprocess.run(
         [*command, *(f"--set={each}" for each in settings)], capture_output=True, text=True, check=False
     )

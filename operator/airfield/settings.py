@@ -41,6 +41,8 @@ class Settings:
     """After how long a failed migration Job is replaced by a new one."""
     airflow_url: str = "http://{name}-api-server.{namespace}.svc:8080"
     """Where an environment's API server answers, with {name} and {namespace}."""
+    changes_recorded: bool = False
+    """Whether an admission policy records who changes our resources: only then their annotation can be believed."""
     metrics_port: int = 8080
     """Port of /metrics, /healthz and /readyz on all addresses; 0: none."""
     log_level: str = "INFO"
@@ -85,6 +87,7 @@ class Settings:
             health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),
             migration_retry_seconds=number("MIGRATION_RETRY_SECONDS", defaults.migration_retry_seconds),
             airflow_url=url,
+            changes_recorded=environ.get("AIRFIELD_CHANGES_RECORDED") == "true",
             metrics_port=int(number("METRICS_PORT", defaults.metrics_port, least=0)),
             log_level=level,
         )

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 _VOLATILE = frozenset(
     {
         *("creationTimestamp", "deletionTimestamp", "lastTransitionTime", "generation", "resourceVersion"),
+        *("started", "ended"),
         *("clusterIP", "clusterIPs", "nodeName", "nodePort", "healthCheckNodePort", "volumeName", "managedFields"),
     }
 )
@@ -57,7 +58,7 @@ class _Names:
 async def state_of(team: Team, name: str = "demo", *, history: bool = True) -> dict[str, Any]:
     """Everything of an environment, by what it is called; {} when nothing is left of it.
 
-    With `history`, it tells how it came to be: how often each Deployment was rolled out, and Jobs that migrated.
+    With `history`, it tells how it came to be: how often each Deployment was rolled out, Jobs that migrated, revisions.
     """
     environment = await team.kube.get(team.environment(name))
     objects = {ref: obj for ref, obj in (await team.objects(name)).items() if history or ref.kind != "Job"}
@@ -75,6 +76,8 @@ async def state_of(team: Team, name: str = "demo", *, history: bool = True) -> d
         found[what] = names.document(_boiled_down(obj, rollouts=history))
     if environment is not None:
         found["environment"] = names.document(_observed(environment))
+        if not history:
+            found["environment"]["status"].pop("history", None)
     found |= {f"database {names.text(each)}": names.document(about) for each, about in _databases(team, name).items()}
     return found
 

@@ -140,8 +140,8 @@ async def test_crash_at_every_write_of_a_tenant(
         wanted = await state_of_tenant(calm), await state_of(calm)
 
         async def same(wanted: tuple[Any, Any] = wanted) -> bool:
-            found = await state_of_tenant(hit), await state_of(hit)
-            assert found == wanted, difference(list(found), list(wanted))
+            found = difference([await state_of_tenant(hit), await state_of(hit)], [*wanted])
+            assert not found, "\n".join(found)
             return True
 
         rule = site.killed_at(write, "", after=after, kind=kind, name="" if kind == "namespaces" else hit.name)

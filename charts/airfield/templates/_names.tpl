@@ -28,3 +28,8 @@ labels: {{- include "airfield.labels" . | nindent 2 }}
 - ipBlock: {cidr: {{ . | quote }}}
 {{- end }}
 {{- end }}
+
+{{- /* Whether the cluster can record who changes resources: not empty where it serves MutatingAdmissionPolicies (1.36 on). */}}
+{{- define "airfield.recordsChanges" -}}
+{{- if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}true{{ end }}
+{{- end }}

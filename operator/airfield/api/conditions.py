@@ -59,6 +59,11 @@ def is_true(body: Mapping[str, Any], kind: ConditionType) -> bool:
     return conditions_of(body).get(kind, {}).get("status") == "True"
 
 
+def timestamp(time: datetime) -> str:
+    """As Kubernetes writes it: RFC 3339, UTC, seconds."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def verdict(
     old: Sequence[Condition], *, well: bool, reason: str, message: str, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
@@ -67,7 +72,7 @@ def verdict(
         type=ConditionType.READY.value,
         status="True" if well else "False",
         observed_generation=generation,
-        last_transition_time=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        last_transition_time=timestamp(now),
         reason=reason,
         message=message[:4096],
     )

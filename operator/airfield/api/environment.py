@@ -27,6 +27,7 @@ from airfield.api.conditions import Conditions
 from airfield.api.dags import DagBundle as DagBundle  # noqa: PLC0414 - part of this interface
 from airfield.api.dags import Dags
 from airfield.api.governance import GovernanceLabels
+from airfield.api.history import History
 from airfield.api.objectmeta import ObjectMeta
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE
 
@@ -278,6 +279,7 @@ class AirflowEnvironmentStatus(Model):
     applied: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None, description="Digest of what was applied: an operator that starts anew finds it as it was left."
     )
+    history: History = Field(default=(), description="What it was to be, and what became of it; the newest first.")
 
 
 class AirflowEnvironment(Model):

@@ -24,6 +24,8 @@ MANAGED_BY: Final = "airfield"
 
 ANNOTATION_PAUSED: Final = f"{GROUP}/paused"
 """`"true"` on an environment: the operator looks, but touches nothing until it is removed. Deletion still works."""
+ANNOTATION_CHANGED_BY: Final = f"{GROUP}/changed-by"
+"""On our resources, the user who last changed what it says: an admission policy writes it, and nobody else can."""
 ANNOTATION_MADE_FOR: Final = f"{GROUP}/made-for"
 """On a namespace that the operator made: the tenant that it was made for."""
 ANNOTATION_GENERATED: Final = f"{GROUP}/generated"

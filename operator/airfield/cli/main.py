@@ -190,6 +190,18 @@ def status(
 
 
 @cli.command()
+@click.argument("name")
+@click.option("-n", "--namespace", metavar="NS", help="Namespace; that of the kubeconfig's context by default.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+def history(*, name: str, namespace: str | None, output: str, context: str | None) -> None:
+    """Show what an environment was to be, who wanted it, and what became of it; the newest first."""
+    from airfield.cli.history import history as run  # noqa: PLC0415 - see above
+
+    _run(run(name, namespace=namespace, output=output, context=context))
+
+
+@cli.command()
 @click.argument("name", required=False)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")

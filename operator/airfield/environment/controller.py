@@ -1,16 +1,17 @@
 """The reconcile of one environment: gather, go through the phases, write the status."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from airfield.api import meta
-from airfield.api.conditions import ConditionType
+from airfield.api.conditions import Condition, ConditionType
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, DatabaseStatus, DeletionPolicy
 from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.api.history import History
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.ensure.database import ensure_database
 from airfield.environment.ensure.deleted import Farewell, ensure_deleted
@@ -20,7 +21,8 @@ from airfield.environment.ensure.memory import Memory
 from airfield.environment.ensure.quota import Quotas
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
-from airfield.environment.events import ready_event
+from airfield.environment.events import event
+from airfield.environment.history import Wanted, recorded, refused, wanted
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.quota import grant_of
 from airfield.environment.reasons import Reason
@@ -90,13 +92,13 @@ class Controller:
         run, outcomes = self._memory.resume(environment, wished) or (None, {})
         if run is None:
             try:
-                effective = await self._resolve(environment)
+                effective, wants = await self._resolve(environment)
             except Unresolved as error:
                 message = "; ".join(problem.message for problem in error.problems)
                 outcomes[ConditionType.RESOLVED] = Stall(error.problems[0].reason, message)
             else:
                 outcomes[ConditionType.RESOLVED] = Done()
-                run = Run(self._doors, environment, effective, environment.status or AirflowEnvironmentStatus())
+                run = Run(self._doors, environment, effective, wants, environment.status or AirflowEnvironmentStatus())
         if run is not None:
             await self._go_through(run, outcomes)
         await self._report(environment, body, outcomes, run)
@@ -124,16 +126,19 @@ class Controller:
         """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly."""
         return max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
 
-    async def _resolve(self, environment: AirflowEnvironment) -> Effective:
+    async def _resolve(self, environment: AirflowEnvironment) -> tuple[Effective, Wanted]:
         body = self._doors.resources.holder(environment.metadata.namespace)
         try:
             tenant = read(AirflowTenant, body) if body else None
         except ValidationError as error:
             found = "; ".join(validation_messages(error))
             raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
-        effective = resolve(environment, tenant, self._blueprint(environment.spec.class_name))
+        blueprint = self._blueprint(environment.spec.class_name)
+        effective = resolve(environment, tenant, blueprint)
         await self._quotas.grant(effective.tenant, effective)
-        return effective
+        if tenant is None or blueprint is None:  # it has no right to resolve then
+            raise AssertionError
+        return effective, wanted(environment, tenant, blueprint, effective)
 
     def _blueprint(self, name: str) -> AirflowEnvironmentClass | None:
         body = self._doors.resources.classes.get(name)
@@ -216,6 +221,8 @@ class Controller:
         }
         if run is not None:
             changes |= {**_findings(run), "granted": grant_of(self._quotas.asked(run.effective))}
+        if not paused and not deleting:
+            changes["history"] = self._history(environment, previous, run, changes["conditions"])
         status = previous.model_copy(update=changes).model_dump(mode="json", by_alias=True, exclude_none=True)
         if status == body.get("status"):
             return
@@ -223,14 +230,26 @@ class Controller:
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
         live = await self._doors.kube.apply_status(ref, status)
         answered(self._doors.resources.environments, (metadata.namespace, metadata.name), live)
-        event = ready_event(metadata, previous.conditions, changes["conditions"], self._doors.clock())
-        if event is not None and live is not None:
-            await self._publish(event)
+        news = event(metadata, previous, previous.model_copy(update=changes), self._doors.clock())
+        if news is not None and live is not None:
+            await self._publish(news)
 
-    async def _publish(self, event: Mapping[str, Any]) -> None:
+    def _history(
+        self,
+        environment: AirflowEnvironment,
+        previous: AirflowEnvironmentStatus,
+        run: Run | None,
+        conditions: Sequence[Condition],
+    ) -> History:
+        wants = run.wanted if run is not None else refused(environment)
+        if not self._doors.settings.changes_recorded:  # then anybody may have written that annotation
+            wants = replace(wants, changed_by={})
+        return recorded(previous.history, wants, conditions, self._doors.clock())
+
+    async def _publish(self, news: Mapping[str, Any]) -> None:
         """Events are for people; an environment never waits for one."""
         try:
-            await self._doors.kube.create(event)
+            await self._doors.kube.create(news)
         except ApiError as error:
             log.warning("an Event was lost: %s", error.message)
 

@@ -1,10 +1,10 @@
 """The status of an environment, computed from what one reconcile came to. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
-from airfield.api.conditions import TRANSIENT, Condition, ConditionType, carry_transitions
+from airfield.api.conditions import TRANSIENT, Condition, ConditionType, carry_transitions, timestamp
 from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
@@ -33,7 +33,7 @@ def conditions(
     deleting: bool = False,
 ) -> tuple[Condition, ...]:
     """The conditions after a reconcile that got as far as `outcomes`; phases beyond that stay as they were."""
-    stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = timestamp(now)
 
     def condition(kind: ConditionType, status: Status, reason: Reason, message: str) -> Condition:
         return Condition(

@@ -7,6 +7,7 @@ from airfield.api import meta
 from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.environment.ensure.memory import RENDERED, Memory
 from airfield.environment.ensure.run import Doors, Run
+from airfield.environment.history import Wanted
 from airfield.environment.outcome import Done
 from airfield.kube.inventory import Inventory
 from airfield.kube.resources import Resources
@@ -35,7 +36,7 @@ def test_a_claim_that_was_removed_is_made_as_it_is_wanted_now() -> None:
     doors = SimpleNamespace(inventory=inventory, resources=Resources(), secrets=secrets)
     memory, wanted = Memory(cast("Doors", doors)), environment()
     inventory.observe(claim("slow", live=True))
-    run = Run(cast("Doors", doors), wanted, effective(), AirflowEnvironmentStatus())
+    run = Run(cast("Doors", doors), wanted, effective(), Wanted(1), AirflowEnvironmentStatus())
     run.rendered = [claim("fast", live=False)]
     run.fit()
     assert run.manifests == [claim("slow", live=False)]

@@ -11,6 +11,7 @@ from airfield.api import meta
 from airfield.api.conditions import ConditionType
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, KeyStatus
 from airfield.environment.admit import Manifest
+from airfield.environment.history import Wanted
 from airfield.environment.outcome import Stall
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective
@@ -56,6 +57,7 @@ class Run:
     doors: Doors
     environment: AirflowEnvironment
     effective: Effective
+    wanted: Wanted
     previous: AirflowEnvironmentStatus
     facts: dict[str, SecretFact] = field(default_factory=dict)
     contents: dict[str, Mapping[str, str]] = field(default_factory=dict, repr=False)

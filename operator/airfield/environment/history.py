@@ -1,0 +1,152 @@
+"""Who wanted what, and what became of it: the revisions of an environment. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from airfield.api import meta
+from airfield.api.base import Model
+from airfield.api.conditions import Condition, ConditionType, timestamp
+from airfield.api.dags import DagBundle
+from airfield.api.environment import AirflowEnvironment
+from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.api.history import ENDED, KEPT, NAME_LIMIT, SAID_LIMIT, Cause, History, Revision, RevisionOutcome
+from airfield.api.objectmeta import ObjectMeta
+from airfield.api.tenant import AirflowTenant
+from airfield.environment.resolve import Effective
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an environment is to be, and who has changed what that follows from."""
+
+    generation: int
+    class_generation: int = -1
+    digest: str | None = None
+    """None where it cannot be resolved."""
+    tenant_digest: str | None = None
+    version: str | None = None
+    dags: tuple[str, ...] = ()
+    changed_by: Mapping[Cause, str | None] = field(default_factory=dict)
+
+
+def refused(environment: AirflowEnvironment) -> Wanted:
+    """A wish that cannot be resolved."""
+    return Wanted(environment.metadata.generation, changed_by={Cause.ENVIRONMENT: _changed_by(environment.metadata)})
+
+
+def wanted(
+    environment: AirflowEnvironment,
+    tenant: AirflowTenant,
+    blueprint: AirflowEnvironmentClass,
+    effective: Effective,
+) -> Wanted:
+    """What an environment resolved to."""
+    # Where a field comes from changes nothing.
+    whole = {each.name: getattr(effective, each.name) for each in fields(effective) if each.name != "origins"}
+    return Wanted(
+        generation=environment.metadata.generation,
+        class_generation=blueprint.metadata.generation,
+        digest=_digest(whole),
+        tenant_digest=_digest([tenant.metadata.name, tenant.spec.labels, tenant.spec.egress]),
+        version=effective.version,
+        dags=tuple(map(_shown, effective.bundles)),
+        changed_by={
+            Cause.ENVIRONMENT: _changed_by(environment.metadata),
+            Cause.CLASS: _changed_by(blueprint.metadata),
+            Cause.TENANT: _changed_by(tenant.metadata),
+        },
+    )
+
+
+def recorded(history: History, wanted: Wanted, conditions: Sequence[Condition], now: datetime) -> History:
+    """The history after a pass that came to these conditions; the same one where that tells nothing new."""
+    newest = history[0] if history else None
+    if newest is not None and _is_of(newest, wanted):
+        current, former = newest, history[1:]
+    else:
+        current, former = _begun(newest, wanted, now), tuple(_superseded(each, now) for each in history)
+    if current.outcome in ENDED:
+        return history
+    return (_judged(current, wanted, conditions, now), *former)[:KEPT]
+
+
+def _is_of(revision: Revision, wanted: Wanted) -> bool:
+    """Whether it tells of this wish. What can no longer be resolved, though nobody changed it, is no new wish."""
+    same = wanted.digest is None or revision.digest in {None, wanted.digest}
+    return revision.generation == wanted.generation and same
+
+
+def _begun(newest: Revision | None, wanted: Wanted, now: datetime) -> Revision:
+    cause = _cause(newest, wanted)
+    return Revision(
+        revision=newest.revision + 1 if newest else 1,
+        generation=wanted.generation,
+        cause=cause,
+        by=wanted.changed_by.get(cause),
+        started=timestamp(now),
+        outcome=RevisionOutcome.IN_PROGRESS,
+    )
+
+
+def _cause(newest: Revision | None, wanted: Wanted) -> Cause:
+    if newest is None or newest.generation != wanted.generation:
+        return Cause.ENVIRONMENT
+    if newest.tenant_digest != wanted.tenant_digest:
+        return Cause.TENANT
+    return Cause.CLASS if newest.class_generation != wanted.class_generation else Cause.OPERATOR
+
+
+def _superseded(revision: Revision, now: datetime) -> Revision:
+    if revision.outcome in ENDED:
+        return revision
+    return revision.model_copy(update={"outcome": RevisionOutcome.SUPERSEDED, "ended": timestamp(now)})
+
+
+def _judged(revision: Revision, wanted: Wanted, conditions: Sequence[Condition], now: datetime) -> Revision:
+    """What a pass says of it."""
+    ready = next((each for each in conditions if each.type == ConditionType.READY), None)
+    changes: dict[str, Any] = {"reason": None, "message": None}
+    if ready is not None and ready.status == "True":
+        changes |= {"outcome": RevisionOutcome.SUCCEEDED, "ended": timestamp(now)}
+    elif ready is not None and any(each.type == ConditionType.STALLED for each in conditions):
+        changes |= {"outcome": RevisionOutcome.STALLED, "reason": ready.reason, "message": ready.message[:SAID_LIMIT]}
+    else:
+        changes["outcome"] = RevisionOutcome.IN_PROGRESS
+    if wanted.digest is not None:
+        changes |= {
+            "class_generation": wanted.class_generation,
+            "digest": wanted.digest,
+            "tenant_digest": wanted.tenant_digest,
+            "version": wanted.version,
+            "dags": wanted.dags,
+        }
+    elif revision.digest is None:
+        changes["outcome"] = RevisionOutcome.REFUSED
+    return revision.model_copy(update=changes)
+
+
+def _digest(document: object) -> str:
+    """16 hex digits of SHA-256."""
+    text = json.dumps(document, default=_plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Model):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"cannot write {type(value)} as JSON")
+
+
+def _shown(bundle: DagBundle) -> str:
+    return f"{bundle.name}@{bundle.git.ref if bundle.git else 'image'}"
+
+
+def _changed_by(metadata: ObjectMeta) -> str | None:
+    who = metadata.annotations.get(meta.ANNOTATION_CHANGED_BY)
+    return who[:NAME_LIMIT] if who else None

@@ -1,0 +1,256 @@
+"""The revisions of an environment: what makes a new one, who is named for it, and what becomes of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airfield.api.conditions import Condition, ConditionType
+from airfield.api.environment import AirflowEnvironmentStatus
+from airfield.api.history import ENDED, KEPT, Cause, History, Revision, RevisionOutcome
+from airfield.api.objectmeta import ObjectMeta
+from airfield.environment.events import event
+from airfield.environment.history import Wanted, recorded, refused, wanted
+from airfield.environment.outcome import Done, Outcome, Stall, Wait
+from airfield.environment.reasons import Reason
+from airfield.environment.resolve import resolve
+from airfield.environment.status import PHASES, conditions
+from builders import blueprint, environment, git_bundle, tenant
+
+Json = Mapping[str, Any]
+NONE: Json = {}
+START = datetime(2026, 11, 28, 12, tzinfo=UTC)
+PEOPLE = {Cause.ENVIRONMENT: "alice", Cause.CLASS: "carol", Cause.TENANT: "tom"}
+FIRST = Wanted(1, 1, "a", "t", "3.3.2", ("dags@main",), PEOPLE)
+READY: Outcome = Done()
+STARTING: Outcome = Wait(Reason.STARTING, "scheduler: 0 of 1 pods")
+STUCK: Outcome = Stall(Reason.UNHEALTHY, "scheduler: ImagePullBackOff")
+REFUSED: Outcome = Stall(Reason.QUOTA_EXCEEDED, "environments: 3 of 3 are used")
+
+
+def conditions_of(outcome: Outcome, wants: Wanted) -> tuple[Condition, ...]:
+    """Those of a pass that came so far."""
+    last = ConditionType.RESOLVED if wants.digest is None else ConditionType.HEALTHY
+    done = dict.fromkeys(PHASES[: PHASES.index(last)], Done())
+    return conditions(AirflowEnvironmentStatus(), {**done, last: outcome}, generation=wants.generation, now=START)
+
+
+def lived(*passes: tuple[Wanted, Outcome]) -> History:
+    """The history after passes, a minute apart."""
+    history: History = ()
+    for minute, (wants, outcome) in enumerate(passes):
+        history = recorded(history, wants, conditions_of(outcome, wants), START + timedelta(minutes=minute))
+    return history
+
+
+def told(history: History) -> list[tuple[int, str, str | None, str]]:
+    return [(each.revision, each.cause.value, each.by, each.outcome.value) for each in history]
+
+
+NEXT = replace(FIRST, generation=2, digest="b", changed_by={**PEOPLE, Cause.ENVIRONMENT: "bob"})
+NOTHING = replace(FIRST, generation=2, digest=None, tenant_digest=None)
+MOVED = replace(FIRST, class_generation=2, digest="c")
+TABLE = [
+    ("one that gets on", [(FIRST, STARTING), (FIRST, READY)], [(1, "Environment", "alice", "Succeeded")]),
+    ("one that is stuck", [(FIRST, STARTING), (FIRST, STUCK)], [(1, "Environment", "alice", "Stalled")]),
+    ("one that was stuck", [(FIRST, STUCK), (FIRST, STARTING)], [(1, "Environment", "alice", "InProgress")]),
+    (
+        "what happens later is not its matter",
+        [(FIRST, READY), (FIRST, STUCK), (FIRST, STARTING)],
+        [(1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "another wish",
+        [(FIRST, READY), (NEXT, STARTING)],
+        [(2, "Environment", "bob", "InProgress"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "another wish before the first had come true",
+        [(FIRST, STARTING), (NEXT, READY)],
+        [(2, "Environment", "bob", "Succeeded"), (1, "Environment", "alice", "Superseded")],
+    ),
+    (
+        "a wish that changes nothing is one all the same",
+        [(FIRST, READY), (replace(NEXT, digest="a"), READY)],
+        [(2, "Environment", "bob", "Succeeded"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "the class moves on",
+        [(FIRST, READY), (MOVED, STARTING)],
+        [(2, "Class", "carol", "InProgress"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "a class that changes nothing of it",
+        [(FIRST, READY), (replace(FIRST, class_generation=7), READY)],
+        [(1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "the tenant's labels",
+        [(FIRST, READY), (replace(FIRST, digest="d", tenant_digest="u"), STARTING)],
+        [(2, "Tenant", "tom", "InProgress"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "an operator with other defaults",
+        [(FIRST, READY), (replace(FIRST, digest="e"), READY)],
+        [(2, "Operator", None, "Succeeded"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "a wish that may not be",
+        [(FIRST, READY), (NOTHING, REFUSED)],
+        [(2, "Environment", "alice", "Refused"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "a wish that may be later",
+        [(NOTHING, REFUSED), (NEXT, STARTING)],
+        [(1, "Environment", "alice", "InProgress")],
+    ),
+    (
+        "what runs, and could not be begun now",
+        [(FIRST, READY), (replace(NOTHING, generation=1), REFUSED)],
+        [(1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "what is on its way, and could not be begun now",
+        [(FIRST, STARTING), (replace(NOTHING, generation=1), REFUSED)],
+        [(1, "Environment", "alice", "Stalled")],
+    ),
+    (
+        "back to what it was after a refusal",
+        [(FIRST, READY), (NOTHING, REFUSED), (replace(FIRST, generation=3), READY)],
+        [
+            (3, "Environment", "alice", "Succeeded"),
+            (2, "Environment", "alice", "Superseded"),
+            (1, "Environment", "alice", "Succeeded"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("passes", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_revisions(passes: Sequence[tuple[Wanted, Outcome]], expected: list[tuple[int, str, str | None, str]]) -> None:
+    assert told(lived(*passes)) == expected
+
+
+def test_what_a_revision_tells() -> None:
+    (stuck,) = lived((FIRST, STUCK))
+    assert (stuck.version, stuck.dags, stuck.started) == ("3.3.2", ("dags@main",), "2026-11-28T12:00:00Z")
+    assert (stuck.reason, stuck.message, stuck.ended) == ("Unhealthy", "scheduler: ImagePullBackOff", None)
+    (well,) = lived((FIRST, STUCK), (FIRST, READY))
+    assert (well.reason, well.message, well.ended) == (None, None, "2026-11-28T12:01:00Z")
+    (refusal,) = lived((NOTHING, REFUSED))
+    assert (refusal.reason, refusal.version, refusal.dags) == ("QuotaExceeded", None, ())
+
+
+def test_what_is_unchanged_is_the_same_object() -> None:
+    """So that nothing is written where nothing is new."""
+    history = lived((FIRST, READY))
+    assert recorded(history, FIRST, conditions_of(STUCK, FIRST), START + timedelta(hours=1)) is history
+    unfinished = lived((FIRST, STUCK))
+    assert recorded(unfinished, FIRST, conditions_of(STUCK, FIRST), START + timedelta(hours=1)) == unfinished
+
+
+WANTS = st.builds(
+    Wanted,
+    generation=st.integers(1, 4),
+    class_generation=st.integers(1, 3),
+    digest=st.sampled_from(["a", "b", None]),
+    tenant_digest=st.sampled_from(["t", "u"]),
+    changed_by=st.just(PEOPLE),
+)
+
+
+@given(st.lists(st.tuples(WANTS, st.sampled_from([READY, STARTING, STUCK])), min_size=1, max_size=40))
+def test_whatever_happens(passes: list[tuple[Wanted, Outcome]]) -> None:
+    """It is bounded, counts without a gap, only the newest is open, and what has ended never changes."""
+    ended: dict[int, Revision] = {}
+    for end in range(1, len(passes) + 1):
+        history = lived(*passes[:end])
+        numbers = [each.revision for each in history]
+        assert numbers == list(range(numbers[0], numbers[-1] - 1, -1))
+        assert len(history) <= KEPT
+        assert all(each.outcome in ENDED for each in history[1:])
+        for each in history:
+            assert (each.ended is not None) == (each.outcome in ENDED)
+            if each.outcome in ENDED:
+                assert ended.setdefault(each.revision, each) == each
+
+
+def test_what_an_environment_is_told_by() -> None:
+    """The digest says what it resolved to: the same for the same, another for whatever a component could notice."""
+
+    def told_by(own: Json = NONE, team: Json = NONE, of_class: Json = NONE) -> Wanted:
+        mine = environment(**{"dags": {"bundles": [git_bundle()]}, **own})
+        parts = tenant(**team), blueprint(**of_class)
+        return wanted(mine, *parts, resolve(mine, *parts))
+
+    plain = told_by()
+    assert plain == told_by(team={"quota": {"environments": 7}, "displayName": "x"})
+    assert (plain.version, plain.dags) == ("3.3.2", ("main@main",))
+    assert told_by({"dags": None}).dags == ("dags@image",)
+    others = [
+        told_by({"config": {"core": {"parallelism": "7"}}}),
+        told_by({"dags": {"bundles": [git_bundle(ref="v2")]}}),
+        told_by(of_class={"network": {"egress": [{"cidr": "10.0.0.0/8"}]}}),
+        told_by(of_class={"defaults": {"env": [{"name": "A", "value": "b"}]}}),
+    ]
+    of_tenant = [told_by(team={"labels": {"a": "b"}}), told_by(team={"egress": [{"cidr": "10.1.0.0/16"}]})]
+    assert len({plain.digest, *(each.digest for each in (*others, *of_tenant))}) == 7
+    assert {each.tenant_digest for each in others} == {plain.tenant_digest}
+    assert len({plain.tenant_digest, *(each.tenant_digest for each in of_tenant)}) == 3
+
+
+def test_a_name_that_is_too_long() -> None:
+    mine = environment()
+    named = mine.metadata.model_copy(update={"annotations": {"airfield.dev/changed-by": "x" * 1000}})
+    who = refused(mine.model_copy(update={"metadata": named})).changed_by[Cause.ENVIRONMENT]
+    assert who == "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason", "note"),
+    [
+        ([], [(FIRST, STARTING)], "Starting", "revision 1 (environment, by alice) is begun; scheduler: 0 of 1 pods"),
+        ([(FIRST, STARTING)], [(FIRST, READY)], "Serving", "revision 1 (environment, by alice) has succeeded; all "),
+        ([(FIRST, READY)], [(FIRST, STUCK)], "Unhealthy", "scheduler: ImagePullBackOff"),
+        (
+            [(FIRST, READY)],
+            [(replace(NEXT, digest="a"), READY)],
+            "RevisionSucceeded",
+            "revision 2 (environment, by bob) has",
+        ),
+        (
+            [(NOTHING, REFUSED)],
+            [(replace(NOTHING, generation=3), REFUSED)],
+            "RevisionRefused",
+            "revision 2 (environment, by alice) is refused; environments: 3 of 3 are used",
+        ),
+    ],
+)
+def test_events(
+    before: list[tuple[Wanted, Outcome]], after: list[tuple[Wanted, Outcome]], reason: str, note: str
+) -> None:
+    old, new = (
+        AirflowEnvironmentStatus(
+            history=lived(*passes), conditions=conditions_of(passes[-1][1], passes[-1][0]) if passes else ()
+        )
+        for passes in (before, [*before, *after])
+    )
+    metadata = ObjectMeta(name="demo", namespace="team-a", uid="1")
+    found = event(metadata, old, new, START)
+    assert found is not None
+    assert found["reason"] == reason
+    assert found["note"].startswith(note)
+    assert event(metadata, new, new, START) is None
+
+
+def test_a_revision_that_has_begun_is_told_with_what_comes_of_it() -> None:
+    open_ = RevisionOutcome.IN_PROGRESS
+    begun = lived((FIRST, READY), (NEXT, STARTING))
+    ready = conditions_of(READY, FIRST)
+    old = AirflowEnvironmentStatus(history=begun[1:], conditions=ready)
+    assert begun[0].outcome is open_
+    assert event(ObjectMeta(name="demo"), old, old.model_copy(update={"history": begun}), START) is None
