@@ -168,8 +168,14 @@ def difference(found: Any, wanted: Any, where: str = "") -> list[str]:
             else:
                 lines += difference(found[key], wanted[key], f"{where}/{key}")
         return lines
-    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        return [
-            line for n, pair in enumerate(zip(found, wanted, strict=True)) for line in difference(*pair, f"{where}/{n}")
-        ]
+    if isinstance(found, list) and isinstance(wanted, list):
+        return difference(_keyed(found), _keyed(wanted), where)
     return [f"{where}: {str(found)[:300]!r}, not {str(wanted)[:300]!r}"]
+
+
+def _keyed(items: list[Any]) -> dict[str, Any]:
+    """Conditions by their type, other items by their place."""
+    return {
+        str(item["type"]) if isinstance(item, Mapping) and "type" in item else f"{n:03}": item
+        for n, item in enumerate(items)
+    }

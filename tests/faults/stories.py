@@ -119,11 +119,24 @@ async def undisturbed(site: FaultSite, kube: KubeClient, story: Story) -> tuple[
     before = len(site.proxy.writes(team.namespace))
     await story.act(team)
     await end_of(team, story)
-    await team.settled_versions()
-    end, writes = await state_of(team), len(site.proxy.writes(team.namespace)) - before
+    end, writes = await settled_state(team, story), len(site.proxy.writes(team.namespace)) - before
     await team.leave()
     site.ends[story.name] = end, writes
     return end, writes
+
+
+async def settled_state(team: Team, story: Story) -> Json:
+    """Everything of an environment once it is as it stays: not amid what controllers of the cluster come to later."""
+
+    async def look() -> tuple[Json]:
+        await team.settled_versions()
+        if story.ready:
+            condition = await team.condition("Ready")
+            assert condition["status"] == "True", condition
+        return (await state_of(team),)
+
+    (found,) = await eventually(look, 60)
+    return found
 
 
 async def end_of(team: Team, story: Story) -> None:
