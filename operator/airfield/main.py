@@ -95,6 +95,7 @@ async def operate(settings: Settings, fence: Fence) -> None:
             clock=lambda: datetime.now(UTC),
             cluster=await _answer(lambda: _cluster(kube)),
             kube_version=await _answer(lambda: _kube_version(kube)),
+            departed=watches.departed,
         )
         log.info("Airfield starts: helm %s, Kubernetes %s", await doors.helm.version(), doors.kube_version)
         await _answer(lambda: watches.relist(kube))

@@ -125,6 +125,11 @@ class Watches:
             self.classes.add(name)
             self._tenants(tenant for tenant in self.resources.tenants.values() if name in _allowed_by(tenant))
 
+    def departed(self, kind: Kind, obj: Mapping[str, Any]) -> None:
+        """An environment or a tenant that was known is gone."""
+        tell = {kinds.AIRFLOW_ENVIRONMENT: self.environment, kinds.AIRFLOW_TENANT: self.tenant}[kind]
+        tell(dict(obj), deleted=True)
+
     def belonging(self, obj: Object, *, deleted: bool) -> None:
         """An object that a tenant has in a namespace appeared, changed or went: the tenant puts it right."""
         ref, belongings = Ref.of(obj), self.belongings

@@ -128,6 +128,34 @@ async def test_what_goes_while_the_operator_starts_is_missed_by_no_one(site: Fau
     await team.until_stuck("NoTenant", seconds=SOON)
 
 
+async def test_what_the_operator_lets_go_while_it_starts_is_missed_by_no_one(site: FaultSite, kube: KubeClient) -> None:
+    """It leads before kopf has begun to watch: who waits for the end of a tenant, or of an environment, gets on."""
+    orphan, crowd = site.new_team(kube), site.new_team(kube)
+    for team in (orphan, crowd):
+        await team.settle()
+        await create_and_wait(team)
+    await crowd.put_tenant(quota={"environments": 1})
+    await crowd.put_environment("next")
+    await crowd.until_stuck("QuotaExceeded", name="next")
+    site.operator.kill()
+    await kube.delete(of_team("AirflowTenant", orphan))
+    await kube.delete(crowd.environment())
+    late = [Rule(Late(8.0), LIST, kind=kind, client="kopf") for kind in OURS]
+    with site.faults(*late) as script:
+        await asyncio.to_thread(site.operator.start)
+
+        async def let_go() -> bool:
+            left = (await kube.get(of_team("AirflowTenant", orphan)), await kube.get(crowd.environment()))
+            assert left == (None, None)
+            return True
+
+        await eventually(let_go)
+        assert len(script.taken) == len(late)
+    await orphan.until_stuck("NoTenant", seconds=SOON)
+    await crowd.until_ready("next")
+    await crowd.leave()
+
+
 @pytest.mark.parametrize("kind", [pytest.param("airflowenvironments", marks=pytest.mark.long), "services"])
 async def test_an_error_in_a_watch_costs_at_most_a_restart(site: FaultSite, team: Team, kind: str) -> None:
     """kopf ends the process for an ERROR event other than 410; whoever runs it starts it again."""

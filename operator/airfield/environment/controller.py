@@ -31,7 +31,7 @@ from airfield.environment.secrets import Key
 from airfield.environment.status import conditions, next_look
 from airfield.environment.unreadable import read
 from airfield.kube.errors import ApiError
-from airfield.kube.kinds import Ref
+from airfield.kube.kinds import AIRFLOW_ENVIRONMENT, Ref
 from airfield.kube.resources import answered
 from airfield.runtime.logs import bind, hidden
 
@@ -172,8 +172,9 @@ class Controller:
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
         live = await self._doors.kube.set_finalizers(ref, metadata.uid, metadata.resource_version, finalizers)
         if live is None or (metadata.deletion_timestamp is not None and not finalizers):
-            resources = self._doors.resources
-            resources.forget(resources.environments, (metadata.namespace, metadata.name), metadata.uid)
+            known = self._doors.resources.environments.get((metadata.namespace, metadata.name))
+            if known is not None and known["metadata"]["uid"] == metadata.uid:
+                self._doors.departed(AIRFLOW_ENVIRONMENT, known)
             return False
         self._doors.resources.observe_environment(live)
         return True

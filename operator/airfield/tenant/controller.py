@@ -12,8 +12,8 @@ from airfield.environment.checks import Problem
 from airfield.environment.ensure.run import Doors
 from airfield.environment.reasons import Reason
 from airfield.environment.unreadable import read, unreadable_status
+from airfield.kube.kinds import AIRFLOW_TENANT, SECRET, Ref
 from airfield.kube.kinds import PERSISTENT_VOLUME_CLAIM as CLAIM
-from airfield.kube.kinds import SECRET, Ref
 from airfield.kube.resources import answered, namespaces_of
 from airfield.tenant.ensure import ensure_belongings, ensure_namespaces, granted, let_go, refusals, remove_belongings
 from airfield.tenant.status import in_use, tenant_status
@@ -105,7 +105,7 @@ class Controller:
             await self._stays(body, held, problems)
             return LEAVING_SECONDS
         await self._set_finalizers(body, [f for f in body["metadata"]["finalizers"] if f != meta.TENANT_FINALIZER])
-        self._resources.forget(self._resources.tenants, name, body["metadata"]["uid"])
+        self._doors.departed(AIRFLOW_TENANT, body)
         return None
 
     async def _stays(self, body: Body, held: Collection[str], problems: list[Problem]) -> float | None:

@@ -23,7 +23,7 @@ from airfield.helm.template import Helm
 from airfield.kube.applier import Applier
 from airfield.kube.client import KubeClient
 from airfield.kube.inventory import Child, Inventory
-from airfield.kube.kinds import Ref
+from airfield.kube.kinds import Kind, Ref
 from airfield.kube.ownership import owned_fields
 from airfield.kube.resources import Resources
 from airfield.kube.secrets import SecretVersions
@@ -48,6 +48,8 @@ class Doors:
     cluster: str
     """The uid of the namespace kube-system: tells clusters apart on a shared database server."""
     kube_version: str
+    departed: Callable[[Kind, Mapping[str, Any]], None]
+    """To be told of one of our resources, as it was, that is gone since we let it go: a watch may begin only later."""
 
 
 @dataclass
