@@ -21,6 +21,7 @@ PLAIN = (
     "1Gi",
     "3.3.2",
     "main",
+    "EUR",
     "/dags",
     "https://host/r.git",
     "b.c",

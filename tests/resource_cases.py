@@ -306,6 +306,15 @@ def _platform() -> Iterator[Case]:
         yield Case(f"egress-port-twice-{where}", make_egress({**somewhere, "ports": [1, 1]}), "Duplicate value")
     yield Case("network", blueprint(network={"ingressFrom": ["ingress"], "kubernetesApi": ["10.0.0.1/32"]}))
     yield Case("kubernetes", blueprint(network={"kubernetesApi": ["10.0.0.1/31"]}), RANGE)
+    prices = {"currency": "EUR", "cpuHour": "0.0325", "memoryGibHour": "0", "storageGibMonth": "999999999.999999999"}
+    yield Case("prices", blueprint(prices={**prices, "costCentreLabel": "example.com/cost-centre"}))
+    yield Case("prices-none", blueprint(prices={"currency": "CHF"}))
+    for currency in ("", "eur", "EURO", "E1R"):
+        yield Case(f"currency-{currency!r}", blueprint(prices={"currency": currency}), "prices.currency")
+    for price in ("", "-1", "1e3", ".5", "1.", "01", "1,5", "1 ", "NaN", "1234567890"):
+        yield Case(f"price-{price!r}", blueprint(prices={**prices, "cpuHour": price}), "prices.cpuHour")
+    yield Case("price-number", blueprint(prices={**prices, "cpuHour": 0.04}), "must be of type string")
+    yield Case("cost-centre", blueprint(prices={**prices, "costCentreLabel": "a b"}), "prices.costCentreLabel")
     yield Case("class-twice", tenant(allowedClasses=["a", "a"]), "Duplicate value")
     yield Case("labels", tenant(labels={"cost-centre": "4711", "example.com/a": ""}))
     for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):

@@ -20,6 +20,10 @@ import kopf
 from prometheus_client import disable_created_metrics
 
 from airfield import __version__, handlers
+from airfield.costs.census import costs
+from airfield.costs.fleet import Fleet
+from airfield.costs.recorder import Recorder
+from airfield.costs.usage import Usage
 from airfield.environment.census import census
 from airfield.environment.controller import Controller as EnvironmentController
 from airfield.environment.ensure.run import Doors
@@ -80,6 +84,8 @@ async def operate(settings: Settings, fence: Fence) -> None:
         metrics.watch_leadership(lambda: fence.leading)
         metrics.watch_relists(lambda: progress.unlisted, settings.resync_seconds)
         metrics.watch_environments(lambda: census(resources.environments.values()))
+        fleet, usage = Fleet(resources), Usage(kube, settings.usage_seconds)
+        metrics.watch_costs(lambda: costs(fleet.look(), watches.tasks, usage.now))
         if settings.metrics_port:
             await stack.enter_async_context(serve(settings, metrics, watches, progress, fence))
         doors = Doors(
@@ -115,7 +121,8 @@ async def operate(settings: Settings, fence: Fence) -> None:
             fence=fence,
         )
         holding = asyncio.create_task(lease.hold(), name="lease")
-        leading = asyncio.create_task(_lead(lease, doors, watches, metrics), name="lead")
+        recorder = Recorder(kube, fleet, watches.tasks, usage, namespace=settings.namespace, clock=doors.clock)
+        leading = asyncio.create_task(_lead(lease, doors, watches, metrics, recorder, usage), name="lead")
         relisting = asyncio.create_task(_relist_forever(watches, doors, progress), name="relist")
         stop = asyncio.Event()
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -153,7 +160,9 @@ async def _watch(
     return asyncio.create_task(kopf.run_tasks(spawned, ignored=ours), name="kopf")
 
 
-async def _lead(lease: Lease, doors: Doors, watches: Watches, metrics: Metrics) -> None:
+async def _lead(
+    lease: Lease, doors: Doors, watches: Watches, metrics: Metrics, recorder: Recorder, usage: Usage
+) -> None:
     """Work the queues off from when this replica leads; until then only the caches are kept up."""
     await lease.held.wait()
     tenants = TenantController(doors)
@@ -172,6 +181,8 @@ async def _lead(lease: Lease, doors: Doors, watches: Watches, metrics: Metrics) 
         ),
         _work("tenant", watches.tenants, tenants.reconcile, 2, metrics, lambda name: {"tenant": name}, news),
         _work("class", watches.classes, classes.reconcile, 4, metrics, lambda name: {"class": name}, news),
+        recorder.run(),
+        usage.run(),
     )
 
 

@@ -37,6 +37,8 @@ class Settings:
     health_seconds: float = 60.0
     """How often a healthy environment's heartbeats are read, at most five a second in a large fleet; a pod that turns
     unready is seen at once in any case."""
+    usage_seconds: float = 60.0
+    """How often it is asked what pods use, where there is a metrics server; 0: never."""
     migration_retry_seconds: float = 60.0
     """After how long a failed migration Job is replaced by a new one."""
     airflow_url: str = "http://{name}-api-server.{namespace}.svc:8080"
@@ -85,6 +87,7 @@ class Settings:
             workers=int(number("WORKERS", defaults.workers, least=1)),
             resync_seconds=number("RESYNC_SECONDS", defaults.resync_seconds),
             health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),
+            usage_seconds=number("USAGE_SECONDS", defaults.usage_seconds, least=0),
             migration_retry_seconds=number("MIGRATION_RETRY_SECONDS", defaults.migration_retry_seconds),
             airflow_url=url,
             changes_recorded=environ.get("AIRFIELD_CHANGES_RECORDED") == "true",

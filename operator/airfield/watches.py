@@ -13,6 +13,7 @@ from airfield.kube.inventory import Child, Inventory, tenant_of
 from airfield.kube.kinds import Kind, Ref
 from airfield.kube.resources import Resources, kept, namespaces_of, relisted, slim, wish
 from airfield.kube.secrets import SecretVersions
+from airfield.kube.task_pods import TaskPods
 from airfield.runtime.queue import WorkQueue
 
 MOMENT: Final = 0.5
@@ -35,6 +36,8 @@ class Watches:
     classes: WorkQueue[str]
     belongings: Inventory = field(default_factory=lambda: Inventory(tenant_of))
     """What tenants have in their namespaces beside environments."""
+    tasks: TaskPods = field(default_factory=TaskPods)
+    """What pods of tasks request."""
     grants: dict[Key, object] = field(default_factory=dict)
     """What environments were last seen to have of their tenants' quotas."""
 
@@ -147,20 +150,26 @@ class Watches:
     def seen(self, obj: Object) -> None:
         """An object of an environment, or any Secret, is there."""
         self._child(obj, self.inventory.observe)
+        if obj["kind"] == kinds.POD.kind:
+            self.tasks.seen(obj)
         if obj["kind"] == kinds.SECRET.kind and self.secrets.is_news(obj):
             self._look_again(self.secrets.observe(obj) | self._administered(obj))
 
     def gone(self, obj: Object) -> None:
         """An object of an environment, or any Secret, is gone."""
         self._child(obj, self.inventory.forget)
+        if obj["kind"] == kinds.POD.kind:
+            self.tasks.gone(obj)
         if obj["kind"] == kinds.SECRET.kind:
             self._look_again(self.secrets.forget(obj))
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """What was not in a complete list is gone."""
         self._look_again(self.inventory.retain(kind, namespace, refs, version))
+        present = {(ref.namespace, ref.name) for ref in refs}
+        if kind == kinds.POD:
+            self.tasks.retain(namespace, present)
         if kind == kinds.SECRET:
-            present = {(ref.namespace, ref.name) for ref in refs}
             self._look_again(self.secrets.retain(namespace, present, version))
 
     def _child(self, obj: Object, take_in: Callable[[Object], object]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from airfield.costs import store
+from airfield.costs.ledger import Page, Segments
 from airfield.kube import credentials, kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
@@ -156,6 +158,42 @@ async def test_killed(pair: Pair) -> None:
     await pair.make("between")
     assert await pair.until_held_by(pair.second) <= TAKEOVER_SECONDS
     await pair.until_told("between", seconds=5)
+
+
+async def test_one_keeps_the_ledger(pair: Pair) -> None:
+    """Who leads next goes on where the other one stopped; and who does not lead writes nothing of it."""
+
+    async def page() -> Page:
+        names = (await store.names(pair.kube, SYSTEM)).get("team", set())
+        assert names
+        found = await store.load(pair.kube, SYSTEM, "team", max(names))
+        assert found is not None
+        return found[0]
+
+    async def recorded(name: str, *, lasting: bool) -> Segments:
+        found = (await page()).entries.get(("default", name), ())
+        assert [each.until is None for each in found] == [lasting], found
+        return found
+
+    async def grant(name: str) -> None:
+        await pair.make(name)
+        await pair.until_told(name)
+        granted = {"stage": "dev", "cpu": "1", "memory": "1Gi", "storage": "1Gi"}
+        status = {"tenant": "team", "granted": {**granted, "cpuLimit": "1", "memoryLimit": "1Gi", "volume": "1Gi"}}
+        await pair.kube.patch(Ref.of(_environment(name)), {"status": status}, subresource="status")
+
+    before = pair.second.process.writes()
+    await grant("a")
+    (first,) = await eventually(lambda: recorded("a", lasting=True))
+    assert pair.second.process.writes() == before
+    pair.first.process.kill()
+    await pair.until_held_by(pair.second)
+    await grant("b")
+    await eventually(lambda: recorded("b", lasting=True))
+    assert await recorded("a", lasting=True) == (first,)
+    await pair.kube.delete(Ref.of(_environment("a")))
+    (closed,) = await eventually(lambda: recorded("a", lasting=False))
+    assert closed.since == first.since
 
 
 async def test_ended_in_good_order(pair: Pair) -> None:

@@ -31,6 +31,7 @@ def test_every_variable() -> None:
             "AIRFIELD_WORKERS": "4",
             "AIRFIELD_RESYNC_SECONDS": "30",
             "AIRFIELD_HEALTH_SECONDS": "1.5",
+            "AIRFIELD_USAGE_SECONDS": "0",
             "AIRFIELD_AIRFLOW_URL": "http://localhost:8080/{namespace}/{name}",
             "AIRFIELD_METRICS_PORT": "0",
             "AIRFIELD_LOG_LEVEL": "debug",
@@ -38,6 +39,7 @@ def test_every_variable() -> None:
     )
     assert (found.namespace, found.chart, found.helm) == ("platform", Path("/charts/x"), "/opt/helm")
     assert (found.workers, found.resync_seconds, found.health_seconds, found.metrics_port) == (4, 30, 1.5, 0)
+    assert found.usage_seconds == 0
     assert found.airflow_url.format(name="demo", namespace="team-a") == "http://localhost:8080/team-a/demo"
     assert found.log_level == "DEBUG"
     assert (found.identity, found.lease_seconds) == ("airfield-5f7-x2k", 20)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from prometheus_client.metrics_core import Metric
 
-from airfield.runtime.metrics import EnvironmentState, Metrics
+from airfield.runtime.metrics import CostState, EnvironmentState, Metrics
 
 HEAD = """\
 # Metrics
@@ -55,6 +55,9 @@ def filled() -> Metrics:
     metrics.watch_relists(lambda: 1.0, 600.0)
     metrics.watch_environments(
         lambda: [EnvironmentState("team-a", "demo", stalled=True, paused=True, conditions=(("Ready", "False"),))]
+    )
+    metrics.watch_costs(
+        lambda: [CostState("team-a", "demo", "a", "cc-1", "EUR", cpu=1, memory=1, storage=1, cost=1, used=(1, 1))]
     )
     metrics.reconcile_seconds.labels("environment", "ok").observe(0.1)
     return metrics

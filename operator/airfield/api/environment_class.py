@@ -26,6 +26,7 @@ from airfield.api.environment import EnvironmentDefaults, Executor, Stage
 from airfield.api.governance import RequiredLabels
 from airfield.api.network import Network
 from airfield.api.objectmeta import ObjectMeta
+from airfield.api.prices import Prices
 
 ExactVersion = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9]+\.[0-9]+\.[0-9]+([-+.a-z0-9]*)$")]
 
@@ -197,6 +198,9 @@ class AirflowEnvironmentClassSpec(Model):
     network: Network | None = Field(default=None, description="Flows to and from environments.")
     required_labels: RequiredLabels = Field(
         default=(), description="Labels that each environment must have, from its tenant or of its own."
+    )
+    prices: Prices | None = Field(
+        default=None, description="What environments cost. Without, what they request is recorded at no price."
     )
     chart: Chart | None = None
     values_template: Annotated[str, StringConstraints(min_length=1, max_length=32768)] | None = Field(

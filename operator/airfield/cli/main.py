@@ -31,6 +31,18 @@ class Duration(click.ParamType[float]):
         return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([smh]?)", value))
 
 
+class Month(click.ParamType[str]):
+    """A month, as `2026-11`."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read `value`; a usage error if it is not a month."""
+        if not re.fullmatch(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", str(value)):
+            self.fail(f"{value!r} is not a month such as 2026-11", param, ctx)
+        return str(value)
+
+
 class Group(click.Group):
     """Knows that it may have been started by kubectl."""
 
@@ -210,6 +222,34 @@ def tenants(*, name: str | None, output: str, context: str | None) -> None:
     from airfield.cli.tenants import tenants as run  # noqa: PLC0415 - see above
 
     _run(run(name, output=output, context=context))
+
+
+@cli.command()
+@click.option("--month", type=Month(), metavar="MONTH", help="As 2026-11, in UTC; this month by default.")
+@click.option("--tenant", metavar="T", help="Only what this tenant is charged.")
+@click.option(
+    "--by",
+    type=click.Choice(["tenant", "cost-centre", "environment"]),
+    default="tenant",
+    show_default=True,
+    help="What a line is for.",
+)
+@click.option("-o", "--output", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "-n", "--namespace", metavar="NS", default="airfield-system", show_default=True, help="The operator's namespace."
+)
+@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+def costs(*, month: str | None, tenant: str | None, by: str, output: str, namespace: str, context: str | None) -> None:
+    """Show what environments requested, used and cost in a month.
+
+    It is read from the ledger that the operator keeps, ConfigMaps in its namespace.
+    """
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from airfield.cli.costs import costs as run  # noqa: PLC0415
+
+    chosen = month or datetime.now(UTC).strftime("%Y-%m")
+    _run(run(chosen, tenant, by=by, output=output, namespace=namespace, context=context))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -1,7 +1,7 @@
 """What Airfield tells Prometheus about itself. One object that is passed around; nothing global.
 
-docs/metrics.md is generated from this registry. What is counted per environment is bounded: an environment has three
-series, and every other label has few values.
+docs/metrics.md is generated from this registry. What is counted per environment is bounded: an environment has two
+series, four for what it requests and costs, two for what it uses, and every other label has few values.
 """
 
 from __future__ import annotations
@@ -38,6 +38,24 @@ class EnvironmentState(NamedTuple):
     paused: bool = False
     conditions: tuple[tuple[str, str], ...] = ()
     """Type and status of each that it has."""
+
+
+class CostState(NamedTuple):
+    """What an environment requests and uses, tasks included, and what that costs."""
+
+    namespace: str
+    name: str
+    tenant: str
+    cost_centre: str
+    currency: str
+    """Empty where it has no price."""
+    cpu: float
+    memory: float
+    storage: float
+    cost: float
+    """By the hour."""
+    used: tuple[float, float] | None
+    """Cores and bytes of memory, where that is known."""
 
 
 class Metrics:
@@ -84,6 +102,8 @@ class Metrics:
         )
         self._environments = _Environments()
         registry.register(self._environments)
+        self._costs = _Costs()
+        registry.register(self._costs)
         build = Gauge(
             "airfield_build_info", "Always 1; what this operator is", ["version", "python"], registry=registry
         )
@@ -119,6 +139,10 @@ class Metrics:
     def watch_environments(self, states: Callable[[], Iterable[EnvironmentState]]) -> None:
         """Have the states of all environments read at every scrape."""
         self._environments.states = states
+
+    def watch_costs(self, states: Callable[[], Iterable[CostState]]) -> None:
+        """Have it read at every scrape what environments request, use and cost."""
+        self._costs.states = states
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
@@ -178,3 +202,49 @@ class _Environments(Collector):
         for condition, count in sorted(having.items()):
             conditions.add_metric(condition, count)
         yield from (counts, conditions, info, ready, stalled, paused)
+
+
+class _Costs(Collector):
+    """What the fleet requests, uses and costs, looked up at every scrape."""
+
+    def __init__(self) -> None:
+        self.states: Callable[[], Iterable[CostState]] = tuple
+
+    def collect(self) -> Iterator[Metric]:
+        """All series about costs."""
+        here = ["namespace", "name"]
+        cpu = GaugeMetricFamily(
+            "airfield_environment_requested_cpu_cores", "Cores that an environment's pods request", labels=here
+        )
+        memory = GaugeMetricFamily(
+            "airfield_environment_requested_memory_bytes", "Memory that an environment's pods request", labels=here
+        )
+        storage = GaugeMetricFamily(
+            "airfield_environment_requested_storage_bytes", "Volumes that an environment has asked for", labels=here
+        )
+        used_cpu = GaugeMetricFamily(
+            "airfield_environment_used_cpu_cores",
+            "Cores that an environment's pods use; told by the leader, where there is a metrics server",
+            labels=here,
+        )
+        used_memory = GaugeMetricFamily(
+            "airfield_environment_used_memory_bytes",
+            "Memory that an environment's pods use; told by the leader, where there is a metrics server",
+            labels=here,
+        )
+        cost = GaugeMetricFamily(
+            "airfield_environment_cost_per_hour",
+            "What an environment costs in an hour, as long as it requests what it does now",
+            labels=[*here, "tenant", "cost_centre", "currency"],
+        )
+        for state in self.states():
+            key = [state.namespace, state.name]
+            cpu.add_metric(key, state.cpu)
+            memory.add_metric(key, state.memory)
+            storage.add_metric(key, state.storage)
+            if state.used is not None:
+                used_cpu.add_metric(key, state.used[0])
+                used_memory.add_metric(key, state.used[1])
+            if state.currency:
+                cost.add_metric([*key, state.tenant, state.cost_centre, state.currency], state.cost)
+        yield from (cpu, memory, storage, used_cpu, used_memory, cost)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airfield.api.quantity import amount
+from airfield.api.quantity import amount, measured
 
 SUFFIXES = ["", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi"]
 
@@ -48,3 +48,22 @@ def test_more_of_the_same_is_more(a: int, suffix: str, b: int) -> None:
 def test_units_agree(number: int) -> None:
     assert amount(f"{number}") == amount(f"{number * 1000}m")
     assert amount(f"{number}Mi") == amount(f"{number * 1024}Ki") < amount(f"{number * 1024}k") * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("1234567n", "0.001234567"), ("500u", "0.0005"), ("1e3", 1000), ("2E", 2 * 10**18), ("1Ei", 2**60)],
+)
+def test_what_the_api_server_measures(text: str, number: str | int) -> None:
+    assert measured(text) == Decimal(number)
+
+
+@given(st.integers(0, 10**6), st.sampled_from(SUFFIXES))
+def test_both_read_the_same(number: int, suffix: str) -> None:
+    assert measured(f"{number}{suffix}") == amount(f"{number}{suffix}")
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e", "e3", "1 Gi", "1Zi", "NaN"])
+def test_what_no_api_server_writes(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a quantity that an API server writes"):
+        measured(text)

@@ -1,0 +1,1 @@
+"""What environments cost: the ledger that is kept of them, and the report that is made of it."""

@@ -1,0 +1,106 @@
+"""What is to be recorded of each environment, out of the resources as they are in the cluster. Pure."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from airfield.api.conditions import ConditionType, is_true
+from airfield.api.prices import COST_CENTRE, Prices
+from airfield.costs.ledger import Key, Terms, Wanted
+from airfield.environment.quota import ask_of
+from airfield.kube.resources import Resources
+
+Body = Mapping[str, Any]
+
+
+class Charge(NamedTuple):
+    """An environment's terms, and the tenant whose ledger they belong in."""
+
+    tenant: str
+    wanted: Wanted
+
+
+class _Seen(NamedTuple):
+    """What a charge was made of: bodies that are never changed in place."""
+
+    environment: Body
+    tenant: Body | None
+    blueprint: Body | None
+    charge: Charge | None
+
+
+class Fleet:
+    """Looks at all environments; at one that is as it was, it only looks whether it is."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._seen: dict[Key, _Seen] = {}
+
+    def look(self) -> dict[Key, Charge]:
+        """What is to be recorded now: of those that were granted something, until they are gone."""
+        resources, before = self._resources, self._seen
+        self._seen = {}
+        for key, body in resources.environments.items():
+            status, spec = body.get("status") or {}, body.get("spec") or {}
+            tenant = resources.tenants.get(status.get("tenant", ""))
+            blueprint = resources.classes.get(spec.get("className", ""))
+            seen = before.get(key)
+            if (
+                seen is None
+                or seen.environment is not body
+                or seen.tenant is not tenant
+                or seen.blueprint is not blueprint
+            ):
+                seen = _Seen(body, tenant, blueprint, charge(body, tenant, blueprint))
+            self._seen[key] = seen
+        return {key: seen.charge for key, seen in self._seen.items() if seen.charge is not None}
+
+
+def charge(environment: Body, tenant: Body | None, blueprint: Body | None) -> Charge | None:
+    """What an environment is charged; None as long as it was granted nothing.
+
+    Its status says what it has and whose it is. Class, labels and prices are taken from the resources if the
+    environment runs with them: as long as it is refused, what it had before goes on.
+    """
+    metadata, spec, status = environment["metadata"], environment.get("spec") or {}, environment.get("status") or {}
+    ask, holder = ask_of(status), status.get("tenant", "")
+    if ask is None or not holder:
+        return None
+    prices, known = _prices(blueprint)
+    resolved = is_true(environment, ConditionType.RESOLVED)
+    current = status.get("observedGeneration") == metadata.get("generation") or "deletionTimestamp" in metadata
+    terms = Terms(
+        uid=metadata.get("uid", ""),
+        cpu=ask.cpu,
+        memory=ask.memory,
+        storage=ask.storage,
+        class_name=spec.get("className", ""),
+        stage=ask.stage.value,
+        cost_centre=_cost_centre(prices, spec, (tenant or {}).get("spec") or {}),
+        **_priced(prices),
+    )
+    return Charge(holder, Wanted(terms, firm=known and tenant is not None and resolved and current))
+
+
+def _prices(blueprint: Body | None) -> tuple[Prices | None, bool]:
+    """The price book of a class, and whether that is known: a class without one has no prices."""
+    found = ((blueprint or {}).get("spec") or {}).get("prices")
+    try:
+        return (None if found is None else Prices.model_validate(found)), blueprint is not None
+    except ValidationError:
+        return None, False
+
+
+def _priced(prices: Prices | None) -> dict[str, Any]:
+    if prices is None:
+        return {}
+    numbers = ("cpu_hour", "memory_gib_hour", "storage_gib_month")
+    return {"currency": prices.currency, **{name: Decimal(getattr(prices, name)) for name in numbers}}
+
+
+def _cost_centre(prices: Prices | None, environment: Body, tenant: Body) -> str:
+    """What the label says: what the tenant says goes."""
+    label = (prices and prices.cost_centre_label) or COST_CENTRE
+    return str({**(environment.get("labels") or {}), **(tenant.get("labels") or {})}.get(label, ""))
