@@ -65,6 +65,7 @@ NOBODYS = (
     ("get", "leases.coordination.k8s.io/airfield", SYSTEM),
     ("list", "secrets", SYSTEM),
     ("get", "secrets/postgres", SYSTEM),
+    *((verb, "configmaps", SYSTEM) for verb in ("get", "list", "watch", "create", "update", "patch", "delete")),
     ("create", "airflowenvironments.airfield.dev", SYSTEM),
     ("list", "airflowenvironments.airfield.dev", "neighbour"),
     ("create", "airflowenvironments.airfield.dev", "neighbour"),

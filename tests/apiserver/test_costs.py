@@ -5,9 +5,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from airfield.cli.main import cli
@@ -173,8 +175,8 @@ async def test_a_page_of_a_month_before(team: Team) -> None:
     assert loaded == (before, version)
 
 
-def report(team: Team, *options: str) -> Any:
-    environment = {"KUBECONFIG": str(team.site.cluster.kubeconfig)}
+def report(team: Team, *options: str, kubeconfig: Path | None = None) -> Any:
+    environment = {"KUBECONFIG": str(kubeconfig or team.site.cluster.kubeconfig)}
     return CliRunner().invoke(cli, ["costs", f"--tenant={team.name}", *options], env=environment)
 
 
@@ -191,6 +193,35 @@ async def test_the_report(team: Team) -> None:
     assert sum(Decimal(line["cost"]) for line in document["lines"]) == Decimal(document["totals"][0]["cost"])
 
 
+async def test_who_may_not_read_the_ledger(team: Team, tmp_path: Path) -> None:
+    """Somebody of the team, who sees all of its environments: one sentence, which names the right that is missing."""
+    await team.put_tenant(owners=[{"kind": "ServiceAccount", "name": "default", "namespace": team.namespace}])
+    token = team.site.kubectl("create", "token", "default", f"--namespace={team.namespace}").strip()
+    document = yaml.safe_load(team.site.cluster.kubeconfig.read_text(encoding="utf-8"))
+    document["users"][0]["user"] = {"token": token}
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    result = await asyncio.to_thread(report, team, kubeconfig=file)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f'cannot list resource "configmaps" in API group "" in the namespace "{SYSTEM}"' in result.stderr
+    result = await asyncio.to_thread(report, team)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"Nothing was recorded for tenant {team.name!r}" in result.stderr
+
+
+async def test_who_is_refused_gets_out_of_nothing(team: Team) -> None:
+    await team.put_environment()
+    await team.until_ready()
+    await segments(team, 1)
+    await team.put_environment(className="nowhere")
+    await team.until_stuck("ClassNotAllowed")
+    await team.put_class(prices={**PRICES, "cpuHour": "0.09"})
+    await team.put_tenant(labels={"cost-centre": "cc-9"})
+    found = await segments(team, 2)
+    assert (found[-1].terms.class_name, found[-1].terms.cost_centre) == (team.name, "cc-9")
+    assert found[-1].terms.cpu_hour == Decimal("0.09")
+
+
 async def test_tasks(team: Team) -> None:
     """What a task's pod requests is counted from its start to its end, also by whoever leads next."""
     await team.put_environment()
@@ -205,6 +236,12 @@ async def test_tasks(team: Team) -> None:
         return str(live.get("status", {}).get("startTime", ""))
 
     begin = datetime.fromisoformat(await eventually(started))
+    series = f'airfield_environment_requested_cpu_cores{{name="demo",namespace="{team.namespace}"}} 2.35'
+
+    async def told() -> bool:
+        return series in team.site.operator.metrics() and datetime.now(UTC) >= begin + timedelta(seconds=2)
+
+    await eventually(told)
     team.site.operator.stop()
     try:
         page, _ = await page_of(team)

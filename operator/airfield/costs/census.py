@@ -11,13 +11,13 @@ from airfield.runtime.metrics import CostState
 
 def costs(charges: Mapping[Key, Charge], tasks: TaskPods, used: Mapping[Key, Spent]) -> Iterator[CostState]:
     """The state of each environment that is charged. Metrics are floating-point numbers: the ledger is exact."""
-    for key, (tenant, wanted) in charges.items():
-        terms, spent, (cpu, memory) = wanted.terms, used.get(key), tasks.running(key)
+    for key, charge in charges.items():
+        terms, spent, (cpu, memory) = charge.terms, used.get(key), tasks.running(key)
         cpu, memory = cpu + terms.cpu, memory + terms.memory
         hour = cpu * terms.cpu_hour + memory / GIBI * terms.memory_gib_hour
         yield CostState(
             *key,
-            tenant=tenant,
+            tenant=charge.tenant,
             cost_centre=terms.cost_centre,
             currency=terms.currency,
             cpu=float(cpu),

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from airfield.api.conditions import ConditionType, is_true
 from airfield.api.prices import COST_CENTRE, Prices
-from airfield.costs.ledger import Key, Terms, Wanted
+from airfield.costs.ledger import NOTHING, Key, Terms
 from airfield.environment.quota import ask_of
 from airfield.kube.resources import Resources
 
@@ -19,7 +19,9 @@ class Charge(NamedTuple):
     """An environment's terms, and the tenant whose ledger they belong in."""
 
     tenant: str
-    wanted: Wanted
+    terms: Terms
+    firm: bool = True
+    """Whether it runs with the class and the labels that its resource names; if not, those that it had before count."""
 
 
 class _Seen(NamedTuple):
@@ -57,13 +59,26 @@ class Fleet:
             self._seen[key] = seen
         return {key: seen.charge for key, seen in self._seen.items() if seen.charge is not None}
 
+    def fitted(self, charge: Charge, before: Terms | None) -> Terms:
+        """The terms of an environment that had others before.
+
+        As long as it is refused it keeps its class, and the cost centre that it chose itself. What the platform team
+        says counts for it all the same: so nobody gets out of a new price by being refused.
+        """
+        terms = charge.terms
+        if charge.firm or before is None or before.uid != terms.uid:
+            return terms
+        amounts = {"cpu": terms.cpu, "memory": terms.memory, "storage": terms.storage}
+        prices, known = _prices(self._resources.classes.get(before.class_name))
+        if not known:
+            return before.model_copy(update=amounts)
+        tenant = self._resources.tenants.get(charge.tenant) or {}
+        centre = _cost_centre(prices, {}, tenant.get("spec") or {}) or before.cost_centre
+        return before.model_copy(update={**amounts, **_priced(prices), "cost_centre": centre})
+
 
 def charge(environment: Body, tenant: Body | None, blueprint: Body | None) -> Charge | None:
-    """What an environment is charged; None as long as it was granted nothing.
-
-    Its status says what it has and whose it is. Class, labels and prices are taken from the resources if the
-    environment runs with them: as long as it is refused, what it had before goes on.
-    """
+    """What an environment is charged; None as long as it was granted nothing: its status says what, and whose it is."""
     metadata, spec, status = environment["metadata"], environment.get("spec") or {}, environment.get("status") or {}
     ask, holder = ask_of(status), status.get("tenant", "")
     if ask is None or not holder:
@@ -81,7 +96,7 @@ def charge(environment: Body, tenant: Body | None, blueprint: Body | None) -> Ch
         cost_centre=_cost_centre(prices, spec, (tenant or {}).get("spec") or {}),
         **_priced(prices),
     )
-    return Charge(holder, Wanted(terms, firm=known and tenant is not None and resolved and current))
+    return Charge(holder, terms, firm=known and tenant is not None and resolved and current)
 
 
 def _prices(blueprint: Body | None) -> tuple[Prices | None, bool]:
@@ -94,9 +109,9 @@ def _prices(blueprint: Body | None) -> tuple[Prices | None, bool]:
 
 
 def _priced(prices: Prices | None) -> dict[str, Any]:
-    if prices is None:
-        return {}
     numbers = ("cpu_hour", "memory_gib_hour", "storage_gib_month")
+    if prices is None:
+        return {"currency": "", **dict.fromkeys(numbers, NOTHING)}
     return {"currency": prices.currency, **{name: Decimal(getattr(prices, name)) for name in numbers}}
 
 

@@ -80,15 +80,6 @@ Ran = Callable[[Key, datetime, datetime], Spent]
 _ENTRY: Final = TypeAdapter(Segments)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be recorded of an environment."""
-
-    terms: Terms
-    firm: bool = True
-    """Whether class, labels and prices are what it runs with; if not, what is open stays as it is."""
-
-
 @dataclass(frozen=True)
 class Page:
     """A page of a tenant's ledger."""
@@ -137,20 +128,13 @@ def bounds(month: str) -> tuple[datetime, datetime]:
     return begin, (begin + timedelta(days=31)).replace(day=1)
 
 
-def differs(page: Page, wanted: Mapping[Key, Wanted]) -> bool:
+def differs(page: Page, wanted: Mapping[Key, Terms]) -> bool:
     """Whether there is something to record."""
-    lasting = page.open()
-    return lasting.keys() != wanted.keys() or any(_changes(lasting[key], each) for key, each in wanted.items())
-
-
-def _changes(segment: Segment | None, wanted: Wanted | None) -> bool:
-    if segment is None or wanted is None:
-        return segment is not None or wanted is not None
-    return segment.terms != wanted.terms and (wanted.firm or segment.terms.uid != wanted.terms.uid)
+    return {key: segment.terms for key, segment in page.open().items()} != wanted
 
 
 def advance(
-    page: Page, now: datetime, wanted: Mapping[Key, Wanted], ran: Ran, used: Mapping[Key, Spent]
+    page: Page, now: datetime, wanted: Mapping[Key, Terms], ran: Ran, used: Mapping[Key, Spent]
 ) -> Iterator[Page]:
     """Record what is wanted as of `now`, and what came and went until then: the pages that are changed by it, in order.
 
@@ -198,13 +182,13 @@ def _counted(page: Page, key: Key, segment: Segment, until: datetime, ran: Ran) 
     return segment.model_copy(update={"tasks": segment.tasks + spent, "counted": until}) if spent else segment
 
 
-def recorded(page: Page, now: datetime, wanted: Mapping[Key, Wanted], ran: Ran) -> Page:
+def recorded(page: Page, now: datetime, wanted: Mapping[Key, Terms], ran: Ran) -> Page:
     """The page after segments were closed and begun; itself if nothing changed. No segment is shorter than a second."""
     lasting = page.open()
     changed: dict[Key, Segments] = {}
     for key in lasting.keys() | wanted.keys():
         last, want = lasting.get(key), wanted.get(key)
-        if not _changes(last, want):
+        if (last.terms if last else None) == want:
             continue
         segments, begin = page.entries.get(key, ()), now
         if last is not None:
@@ -214,6 +198,6 @@ def recorded(page: Page, now: datetime, wanted: Mapping[Key, Wanted], ran: Ran) 
         elif segments:
             begin = max(filter(None, (now, segments[-1].until)))
         if want is not None:
-            segments = (*segments, Segment(since=begin, terms=want.terms))
+            segments = (*segments, Segment(since=begin, terms=want))
         changed[key] = segments
     return replace(page, entries={**page.entries, **changed}) if changed else page

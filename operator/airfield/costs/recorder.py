@@ -16,7 +16,7 @@ from typing import Final
 
 from airfield.costs import store
 from airfield.costs.fleet import Charge, Fleet
-from airfield.costs.ledger import Key, Page, Spent, Wanted, advance, differs, month_of
+from airfield.costs.ledger import Key, Page, Spent, Terms, advance, differs, month_of
 from airfield.costs.usage import Usage
 from airfield.kube.applier import few_at_a_time
 from airfield.kube.client import KubeClient
@@ -147,19 +147,21 @@ class Recorder:
         self._known, self._fresh = charges, set()
         if settle:
             self._settled = now
-        wanted: dict[str, dict[Key, Wanted]] = {tenant: {} for tenant in tenants - self._unknown}
+        due: dict[str, dict[Key, Charge]] = {tenant: {} for tenant in tenants - self._unknown}
         for key, charge in charges.items():
-            if charge.tenant in wanted:
-                wanted[charge.tenant][key] = charge.wanted
-        for tenant, each in wanted.items():
-            self._record(tenant, each, now, settle=settle)
+            if charge.tenant in due:
+                due[charge.tenant][key] = charge
+        for tenant, of_tenant in due.items():
+            self._record(tenant, of_tenant, now, settle=settle)
 
-    def _record(self, tenant: str, wanted: Mapping[Key, Wanted], now: datetime, *, settle: bool) -> None:
+    def _record(self, tenant: str, charges: Mapping[Key, Charge], now: datetime, *, settle: bool) -> None:
         book = self._books.setdefault(tenant, _Book(Page(tenant, month_of(now), 1, {}), None))
+        lasting: dict[Key, Terms] = {key: segment.terms for key, segment in book.page.open().items()}
+        wanted = {key: self._fleet.fitted(charge, lasting.get(key)) for key, charge in charges.items()}
         if not settle and not differs(book.page, wanted):
             return
         pending = self._usage.pending
-        used = {key: pending.pop(key) for key in book.page.open() if key in pending}
+        used = {key: pending.pop(key) for key in lasting if key in pending}
         if not book.due:
             book.at = max(book.at, monotonic() + GATHER)
         for page in advance(book.page, now, wanted, self._ran, used):

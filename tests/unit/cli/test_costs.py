@@ -3,15 +3,16 @@
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airfield.cli.costs import as_csv, document, table
 from airfield.cli.output import to_json
-from airfield.costs.ledger import Page, Segment, Terms
+from airfield.costs.ledger import Page, Segment, Spent, Terms
 from airfield.costs.report import grouped, report
 
 from .conftest import Airfield
@@ -107,6 +108,31 @@ def test_json() -> None:
     assert "cost" not in found["lines"][1], "no price, no cost"
     by_environment = document(LINES, "2026-11", DECEMBER)["lines"][0]
     assert by_environment["class"] == "standard"
+
+
+def example() -> list[Page]:
+    """The ledger of docs/costs.md."""
+    prices = {"cpu_hour": "0.03", "memory_gib_hour": "0.004", "storage_gib_month": "0.10", "cost_centre": "4711"}
+    grew, began, ended = (NOVEMBER + timedelta(days=day, hours=hours) for day, hours in ((14, 12), (2, 9), (4, 17.5)))
+    before = segment("2", stage="prod", memory=4 * GIB, storage=20 * GIB, **prices)
+    after = segment("4", stage="prod", memory=4 * GIB, storage=20 * GIB, **prices)
+    trial = segment("0.5", uid="2", **prices)
+    spent = {"tasks": Spent(cpu=Decimal(36000), memory=Decimal(72000 * GIB))}
+    spent["used"] = Spent(cpu=Decimal(1900000), memory=Decimal(5000000) * GIB)
+    entries = {
+        ("team-a-dev", "reports"): (
+            before.model_copy(update={"until": grew}),
+            after.model_copy(update={"since": grew, **spent}),
+        ),
+        ("team-a-dev", "trial"): (trial.model_copy(update={"since": began, "until": ended}),),
+    }
+    return [Page("team-a", "2026-11", 1, entries)]
+
+
+@pytest.mark.parametrize("by", ["tenant", "environment"])
+def test_the_example_of_the_page(by: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "costs.md").read_text(encoding="utf-8")
+    assert "\n".join(table(grouped(report(example(), "2026-11", DECEMBER), by), by)) in page
 
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-1", "november", "26-11", "2026-11-01", ""])

@@ -51,8 +51,8 @@ def charged(body: Json, of_tenant: Json | None = None, of_class: Json | None = N
 
 def test_amounts_and_prices() -> None:
     found = charged(environment())
-    terms = found.wanted.terms
-    assert (found.tenant, found.wanted.firm) == ("a", True)
+    terms = found.terms
+    assert (found.tenant, found.firm) == ("a", True)
     assert [terms.cpu, terms.memory, terms.storage] == [Decimal("1.5"), 3 * 1024**3, 10 * 1024**3]
     assert (terms.uid, terms.class_name, terms.stage, terms.cost_centre) == ("u", "standard", "prod", "")
     prices = [terms.cpu_hour, terms.memory_gib_hour, terms.storage_gib_month]
@@ -79,7 +79,7 @@ def test_cost_centre(own: Json, of_tenant: Json, label: str | None, found: str) 
     """The label that the class names; what the tenant says goes."""
     prices = PRICES if label is None else {**PRICES, "costCentreLabel": label}
     body = environment(spec={"labels": own})
-    assert charged(body, tenant(**of_tenant), blueprint(prices)).wanted.terms.cost_centre == found
+    assert charged(body, tenant(**of_tenant), blueprint(prices)).terms.cost_centre == found
 
 
 @pytest.mark.parametrize(
@@ -91,29 +91,60 @@ def test_cost_centre(own: Json, of_tenant: Json, label: str | None, found: str) 
     ],
 )
 def test_what_it_does_not_run_with_changes_nothing(body: Json) -> None:
-    assert not charged(body).wanted.firm
+    assert not charged(body).firm
 
 
 def test_who_is_being_deleted_is_charged_on() -> None:
-    assert charged(environment({"observedGeneration": 2}, deletionTimestamp="now")).wanted.firm
+    assert charged(environment({"observedGeneration": 2}, deletionTimestamp="now")).firm
 
 
 @pytest.mark.parametrize("prices", [{"currency": "EURO"}, {"cpuHour": "1"}, {"currency": "EUR", "cpuHour": "-1"}, 7])
 def test_prices_that_cannot_be_read(prices: object) -> None:
     """A class made under other CRDs: what was recorded last goes on."""
-    assert not charged(environment(), of_class=blueprint(prices)).wanted.firm
+    assert not charged(environment(), of_class=blueprint(prices)).firm
 
 
 def test_a_class_without_prices() -> None:
-    terms = charged(environment(), of_class=blueprint(None)).wanted
-    assert (terms.firm, terms.terms.currency, terms.terms.cpu_hour) == (True, "", Decimal(0))
+    found = charged(environment(), of_class=blueprint(None))
+    assert (found.firm, found.terms.currency, found.terms.cpu_hour) == (True, "", Decimal(0))
 
 
 def test_class_or_tenant_that_is_gone() -> None:
     for gone in ((None, blueprint()), (tenant(), None)):
         found = charge(environment(), *gone)
         assert found is not None
-        assert not found.wanted.firm
+        assert not found.firm
+
+
+CHEAP = {"currency": "CHF", "cpuHour": "0.01"}
+RUNS = charged(environment(spec={"labels": {"cost-centre": "own"}})).terms
+REFUSED = {"conditions": [{**RESOLVED, "status": "False"}]}
+
+
+@pytest.mark.parametrize(
+    ("of_tenant", "prices", "changes"),
+    [
+        pytest.param({}, PRICES, {}, id="its class and its label stay"),
+        pytest.param({"cost-centre": "7"}, PRICES, {"cost_centre": "7"}, id="the tenant's label goes"),
+        pytest.param({}, {**PRICES, "cpuHour": "9"}, {"cpu_hour": Decimal(9)}, id="a new price counts"),
+        pytest.param({"cost-centre": "7"}, {"currency": "?"}, {}, id="of prices that cannot be read none do"),
+    ],
+)
+def test_who_is_refused_gets_out_of_nothing(of_tenant: Json, prices: Json, changes: Json) -> None:
+    """It names another class, of which it has nothing."""
+    body = environment(REFUSED, {"className": "cheap", "labels": {"cost-centre": "others"}})
+    classes = {"standard": blueprint(prices), "cheap": blueprint(CHEAP)}
+    fleet = Fleet(Resources(environments={KEY: body}, tenants={"a": tenant(**of_tenant)}, classes=classes))
+    assert fleet.fitted(fleet.look()[KEY], RUNS) == RUNS.model_copy(update=changes)
+
+
+def test_another_of_its_name_has_its_own_terms() -> None:
+    body = environment(REFUSED, {"className": "cheap"}, uid="other")
+    resources = Resources(environments={KEY: body}, tenants={"a": tenant()}, classes={"cheap": blueprint(CHEAP)})
+    fleet = Fleet(resources)
+    found = fleet.look()[KEY]
+    assert fleet.fitted(found, RUNS) == fleet.fitted(found, None) == found.terms
+    assert found.terms.currency == "CHF"
 
 
 def test_only_what_is_new_is_looked_at() -> None:
@@ -123,11 +154,11 @@ def test_only_what_is_new_is_looked_at() -> None:
     first = fleet.look()[KEY]
     assert fleet.look()[KEY] is first
     resources.classes["standard"] = blueprint({**PRICES, "cpuHour": "1"})
-    assert fleet.look()[KEY].wanted.terms.cpu_hour == 1
+    assert fleet.look()[KEY].terms.cpu_hour == 1
     resources.tenants["a"] = tenant(**{"cost-centre": "x"})
-    assert fleet.look()[KEY].wanted.terms.cost_centre == "x"
+    assert fleet.look()[KEY].terms.cost_centre == "x"
     resources.environments[KEY] = environment({"granted": {**GRANTED, "cpu": "7"}})
-    assert fleet.look()[KEY].wanted.terms.cpu == 7
+    assert fleet.look()[KEY].terms.cpu == 7
     del resources.environments[KEY]
     assert fleet.look() == {}
 

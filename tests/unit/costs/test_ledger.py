@@ -21,7 +21,6 @@ from airfield.costs.ledger import (
     Segments,
     Spent,
     Terms,
-    Wanted,
     advance,
     bounds,
     differs,
@@ -58,10 +57,9 @@ class Chain:
         self.last = first
         self.pages: dict[tuple[str, int], Page] = {}
 
-    def see(self, now: datetime, wanted: Mapping[Key, Terms | Wanted], **spent: Any) -> list[Page]:
+    def see(self, now: datetime, wanted: Mapping[Key, Terms], **spent: Any) -> list[Page]:
         """Record something; what is written for it."""
-        firm = {key: Wanted(each) if isinstance(each, Terms) else each for key, each in wanted.items()}
-        found = list(advance(self.last, now, firm, spent.get("ran", idle), spent.get("used", {})))
+        found = list(advance(self.last, now, wanted, spent.get("ran", idle), spent.get("used", {})))
         for page in found:
             self.last = self.pages[page.name] = page
         return found
@@ -92,6 +90,7 @@ def test_a_month() -> None:
     """Created, resized, deleted: three days, in which nothing else is written."""
     chain = Chain()
     assert len(chain.see(at(days=1), {DEMO: terms()})) == 1
+    assert [differs(chain.last, each) for each in ({DEMO: terms()}, {DEMO: terms("2")}, {})] == [False, True, True]
     assert chain.see(at(days=1, hours=5), {DEMO: terms()}) == []
     assert len(chain.see(at(days=2), {DEMO: terms(cpu="1.5")})) == 1
     assert len(chain.see(at(days=4), {})) == 1
@@ -134,16 +133,6 @@ def test_what_begins_a_segment(change: Mapping[str, str], lines: int) -> None:
     found = chain.lines("2026-11", at(hours=3))
     assert len(found) == lines
     assert sum(line.cpu_hours for line in found) == Decimal("1.5")
-
-
-def test_what_is_refused_changes_nothing() -> None:
-    """As long as class or labels are not those that it runs with, what was goes on; of another environment nothing."""
-    chain = Chain()
-    chain.see(START, {DEMO: terms()})
-    assert not differs(chain.last, {DEMO: Wanted(terms(cost_centre="x"), firm=False)})
-    assert differs(chain.last, {DEMO: Wanted(terms(uid="2"), firm=False)})
-    assert differs(chain.last, {DEMO: Wanted(terms(cost_centre="x"))})
-    assert chain.see(at(hours=1), {DEMO: Wanted(terms(cost_centre="x"), firm=False)}) == []
 
 
 def test_months_that_nothing_is_written_in() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airfield.costs.fleet import Charge
-from airfield.costs.ledger import Key, Page, Segment, Spent, Terms, Wanted, read
+from airfield.costs.ledger import Key, Page, Segment, Spent, Terms, read
 from airfield.costs.recorder import Recorder
 from airfield.costs.usage import Usage
 from airfield.kube.errors import ApiError, ApiUnavailable
@@ -101,11 +101,14 @@ class World:
     def look(self) -> Mapping[Key, Charge]:
         return dict(self.wanted)
 
+    def fitted(self, charge: Charge, _: Terms | None) -> Terms:
+        return charge.terms
+
     def want(self, cpu: str = "1", *, key: Key = DEMO, tenant: str = "a", uid: str = "1") -> None:
         terms = Terms.model_validate(
             {"uid": uid, "cpu": cpu, "memory": 0, "storage": 0, "class_name": "c", "stage": "dev"}
         )
-        self.wanted[key] = Charge(tenant, Wanted(terms))
+        self.wanted[key] = Charge(tenant, terms)
 
     async def turn(self, **time: float) -> None:
         """Time passes, somebody looks, and what is due is written."""
@@ -264,7 +267,7 @@ async def _whatever_happens(steps: list[tuple[str, str, int]]) -> None:
     world.server.trouble = ""
     await world.settle()
     lasting = [each.terms for each in world.server.segments() if each.until is None]
-    assert lasting == [charge.wanted.terms for charge in world.wanted.values()]
+    assert lasting == [charge.terms for charge in world.wanted.values()]
 
 
 def test_a_page_sorts_by_month_and_number() -> None:
