@@ -214,7 +214,7 @@ async def test_who_is_refused_gets_out_of_nothing(team: Team) -> None:
     await team.until_ready()
     await segments(team, 1)
     await team.put_environment(className="nowhere")
-    await team.until_stuck("ClassNotAllowed")
+    await team.until_stuck("ClassNotFound")
     await team.put_class(prices={**PRICES, "cpuHour": "0.09"})
     await team.put_tenant(labels={"cost-centre": "cc-9"})
     found = await segments(team, 2)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from airfield.costs import store
 from airfield.kube import credentials, kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
@@ -132,6 +133,9 @@ async def _lives(team: Team) -> None:
         return True
 
     await eventually(tried_to_fill)
+    await eventually(lambda: _in_the_ledger(team))
+    with team.site.no_operator():  # the next one reads the ledger
+        pass
     for name in ("demo", "external", "embedded"):
         await team.kube.delete(team.environment(name))
     await _leaves(team)
@@ -154,6 +158,10 @@ async def _leaves(team: Team) -> None:
     await team.kube.delete(tenant)
     for ref in (tenant, made):
         await eventually(lambda ref=ref: _missing(team, ref), 90)  # type: ignore[misc]
+
+
+async def _in_the_ledger(team: Team) -> bool:
+    return bool(await store.names(team.kube, SYSTEM, team.name))
 
 
 async def _missing(team: Team, ref: Ref) -> bool:

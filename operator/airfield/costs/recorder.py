@@ -117,9 +117,7 @@ class Recorder:
             self._fresh.add(tenant)
 
         for result in await few_at_a_time(partial(one, tenant) for tenant in sorted(self._unknown)):
-            if isinstance(result, ApiError):
-                log.warning("a page of the ledger cannot be read: %s", result.message)
-            elif isinstance(result, BaseException):
+            if isinstance(result, BaseException):
                 raise result
 
     async def _open(self, tenant: str, known: Iterable[store.Name]) -> _Book:
@@ -153,6 +151,8 @@ class Recorder:
                 due[charge.tenant][key] = charge
         for tenant, of_tenant in due.items():
             self._record(tenant, of_tenant, now, settle=settle)
+        if settle:
+            self._usage.pending.clear()  # what is left was of environments that are gone
 
     def _record(self, tenant: str, charges: Mapping[Key, Charge], now: datetime, *, settle: bool) -> None:
         book = self._books.setdefault(tenant, _Book(Page(tenant, month_of(now), 1, {}), None))

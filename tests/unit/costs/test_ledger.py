@@ -161,6 +161,9 @@ def test_a_clock_that_goes_back() -> None:
     assert (second.since, second.until) == (at(hours=10, seconds=1), at(hours=10, seconds=2))
     chain.see(at(hours=1), {DEMO: terms(cpu="2")})
     assert chain.segments()[-1].since == at(hours=10, seconds=2)
+    other = ("team-a", "other")
+    chain.see(at(days=-1), {other: terms()})
+    assert chain.segments(other)[0].since == START, "a month before the page's is over"
 
 
 def pods(*spans: tuple[datetime, datetime]) -> Any:
@@ -188,6 +191,17 @@ def test_tasks_are_counted_once() -> None:
         ("", Decimal("2.5")),
         ("late", Decimal("0.5")),
     ]
+
+
+def test_tasks_of_a_month_are_of_no_other() -> None:
+    """Also where the page of a month tells of the next one, in which nothing changed."""
+    chain = Chain()
+    chain.see(START, {DEMO: terms(cpu="0")})
+    used = {DEMO: Spent(cpu=Decimal(7200))}
+    chain.see(at(hours=3), {DEMO: terms(cpu="0")}, ran=pods((at(hours=1), at(hours=3))), used=used)
+    (november,), (december,) = (chain.lines(month, at(days=100)) for month in ("2026-11", "2026-12"))
+    assert [november.cpu_hours, november.used_cpu_hours] == [2, 2]
+    assert [december.cpu_hours, december.used_cpu_hours] == [0, 0]
 
 
 def test_tasks_over_the_end_of_a_month() -> None:

@@ -33,11 +33,9 @@ class Server:
         self.objects: dict[str, Json] = {}
         self.writes: list[str] = []
         self.trouble = ""
-        self.looked = asyncio.Event()
 
     async def list(self, _: object, __: str, selector: str, *, metadata_only: bool) -> Any:
         assert metadata_only
-        self.looked.set()
         tenant = selector.partition("=")[2]
         labelled = [
             each for each in self.objects.values() if tenant in {"", each["metadata"]["labels"]["airfield.dev/tenant"]}
@@ -214,15 +212,23 @@ async def test_what_was_used_is_written_every_hour(world: World) -> None:
 async def test_the_last_writes(world: World) -> None:
     """Told to end, it writes what it has seen, without waiting for its time."""
     world.want()
+    await world.recorder._turn()
     running = asyncio.create_task(world.recorder.run())
-    world.usage.pending[DEMO] = Spent(cpu=Decimal(5))
-    await world.server.looked.wait()
     await asyncio.sleep(0)
+    world.usage.pending[DEMO] = Spent(cpu=Decimal(5))
     assert world.server.writes == []
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert world.server.segments()[0].used.cpu == 5
+
+
+async def test_what_environments_used_that_are_gone_is_nobodys(world: World) -> None:
+    world.want()
+    await world.turn()
+    world.usage.pending["team-a", "gone"] = Spent(cpu=Decimal(5))
+    await world.turn(hours=1)
+    assert world.usage.pending == {}
 
 
 STEP = st.tuples(
