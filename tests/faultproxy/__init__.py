@@ -1,9 +1,10 @@
 """A proxy between the operator and the API server that makes chosen requests go wrong."""
 
 from faultproxy.proxy import FaultProxy, Seen
-from faultproxy.rules import Answer, Call, Cut, Drop, End, Hold, Late, Request, Rule, Script, Stale
+from faultproxy.rules import METRICS, Answer, Call, Cut, Drop, End, Hold, Late, Request, Rule, Say, Script, Stale
 
 __all__ = [
+    "METRICS",
     "Answer",
     "Call",
     "Cut",
@@ -14,6 +15,7 @@ __all__ = [
     "Late",
     "Request",
     "Rule",
+    "Say",
     "Script",
     "Seen",
     "Stale",

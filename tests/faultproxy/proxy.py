@@ -16,7 +16,7 @@ from aiohttp import web
 
 from airfield.kube.credentials import Credentials
 from faultproxy.events import Stream
-from faultproxy.rules import Action, Answer, Call, Cut, Late, Request, Script, Stale
+from faultproxy.rules import Action, Answer, Call, Cut, Late, Request, Say, Script, Stale
 
 LONGEST_EVENT = 1 << 23
 """In bytes."""
@@ -129,6 +129,8 @@ class FaultProxy:
                 return None
             case Answer():
                 return _refusal(action)
+            case Say(document):
+                return web.json_response(document)
             case Stale() if incoming.path_qs in self._first_answers:
                 status, text, content_type = self._first_answers[incoming.path_qs]
                 return web.Response(status=status, body=text, headers={"Content-Type": content_type})

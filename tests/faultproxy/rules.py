@@ -4,10 +4,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 WRITES = frozenset({"create", "apply", "patch", "update", "delete"})
 READS = frozenset({"get", "list"})
 LEASES = "leases"
+METRICS = "pods.metrics.k8s.io"
+"""What a metrics server measures of pods: these are none."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Request:
         """Understand an HTTP request to the API server; `path` without the query."""
         client = "airfield" if headers.get("User-Agent", "").startswith("airfield") else "kopf"
         parts = path.strip("/").split("/")
+        measured = parts[:2] == ["apis", "metrics.k8s.io"]
         parts = parts[2:] if parts[0] == "api" else parts[3:] if parts[0] == "apis" else []
         if not parts:
             return Request("get", client=client)
@@ -41,6 +45,7 @@ class Request:
         if parts[0] == "namespaces" and len(parts) > 2:
             namespace, parts = parts[1], parts[2:]
         kind, name, subresource, *_ = [*parts, "", ""]
+        kind = METRICS if measured else kind
         if method == "POST" and body:
             name = json.loads(body).get("metadata", {}).get("name", "")
         return Request(_verb(method, name, query, headers), kind, namespace, name, subresource, client)
@@ -70,6 +75,13 @@ class Answer:
     retry_after: float | None = None
     """In seconds, for the header of that name."""
     message: str = "a fault of the tests"
+
+
+@dataclass(frozen=True)
+class Say:
+    """Answer with a document, as a server that the cluster does not have."""
+
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,7 @@ class End:
     reason: str
 
 
-Action = Cut | Answer | Late | Stale | Call | Drop | Hold | End
+Action = Cut | Answer | Say | Late | Stale | Call | Drop | Hold | End
 
 
 @dataclass(frozen=True)
