@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airfield.kube.inventory import Key
 
 MEMORY: Final = timedelta(hours=2)
-"""For which a pod that has ended is remembered: twice the time after which it is in the ledger."""
+"""For which a pod that has ended and is gone is remembered: twice the time after which it is in the ledger."""
 NOTHING: Final = Decimal(0)
 
 
@@ -67,15 +67,23 @@ class TaskPods:
         self._end(pods, {uid} & pods.keys())
 
     def retain(self, namespace: str, present: Collection[tuple[str, str]]) -> None:
-        """Take in a complete list, by namespace and name, of a namespace if it is not "": whatever else ran is gone."""
-        for pods in self._pods.values():
-            lost = [
-                uid
+        """Take in a complete list, by namespace and name, of a namespace if it is not "": whatever else ran is gone.
+
+        What has been gone for long is forgotten.
+        """
+        limit = self.clock() - MEMORY
+        for key, pods in list(self._pods.items()):
+            gone = {
+                uid: pod
                 for uid, pod in pods.items()
-                if pod.ended is None and namespace in {"", pod.namespace} and (pod.namespace, pod.name) not in present
-            ]
-            self._end(pods, lost)
-        self._prune()
+                if namespace in {"", pod.namespace} and (pod.namespace, pod.name) not in present
+            }
+            self._end(pods, gone)
+            for uid, pod in gone.items():
+                if pod.ended is not None and pod.ended <= limit:
+                    del pods[uid]
+            if not pods:
+                del self._pods[key]
 
     def ran(self, key: Key, since: datetime, until: datetime) -> tuple[Decimal, Decimal]:
         """Core-seconds and byte-seconds that an environment's pods requested between two instants."""
@@ -89,16 +97,6 @@ class TaskPods:
         """Cores and bytes that an environment's pods request now."""
         pods = [pod for pod in self._pods.get(key, {}).values() if pod.ended is None]
         return sum((pod.cpu for pod in pods), NOTHING), sum((pod.memory for pod in pods), NOTHING)
-
-    def _prune(self) -> None:
-        """Let go of what ended long ago."""
-        limit = self.clock() - MEMORY
-        for key, pods in list(self._pods.items()):
-            kept = {uid: pod for uid, pod in pods.items() if pod.ended is None or pod.ended > limit}
-            if kept:
-                self._pods[key] = kept
-            else:
-                del self._pods[key]
 
     def _end(self, pods: dict[str, Pod], uids: Iterable[str]) -> None:
         now = self.clock()

@@ -116,8 +116,18 @@ def test_what_ended_is_remembered_for_a_while(tasks: TaskPods, clock: Clock) -> 
     tasks.retain("", set())
     assert hours(tasks) == 1
     clock.now += timedelta(seconds=2)
-    tasks.retain("", set())
+    tasks.retain("team-b", set())
+    assert hours(tasks) == 1
+    tasks.retain("team-a", set())
     assert hours(tasks) == 0
+
+
+def test_what_is_still_there_is_not_forgotten(tasks: TaskPods, clock: Clock) -> None:
+    """No operator ran for a day: the pods that are left tell of it."""
+    clock.now += timedelta(days=1)
+    tasks.seen(pod(status=finished("2026-11-28T13:00:00Z")))
+    tasks.retain("", {("team-a", "task")})
+    assert hours(tasks) == 1
 
 
 @pytest.mark.parametrize(
