@@ -75,9 +75,7 @@ async def state_of(team: Team, name: str = "demo", *, history: bool = True) -> d
         what = f"{ref.kind} {names.text(ref.name)}"
         found[what] = names.document(_boiled_down(obj, rollouts=history))
     if environment is not None:
-        found["environment"] = names.document(_observed(environment))
-        if not history:
-            found["environment"]["status"].pop("history", None)
+        found["environment"] = names.document(_observed(environment, history=history))
     found |= {f"database {names.text(each)}": names.document(about) for each, about in _databases(team, name).items()}
     return found
 
@@ -114,9 +112,11 @@ def _boiled_down(obj: Json, *, rollouts: bool) -> Json:
     return found
 
 
-def _observed(resource: Json) -> Json:
+def _observed(resource: Json, *, history: bool = True) -> Json:
     """One of our own resources: what its status says, and whether it says it of the latest wish."""
-    metadata, status = resource["metadata"], resource.get("status", {})
+    metadata, status = resource["metadata"], {**resource.get("status", {})}
+    if not history:
+        status.pop("history", None)
     generation = metadata["generation"]
     conditions = [
         {**condition, "observedGeneration": generation - condition["observedGeneration"]}
