@@ -7,6 +7,7 @@ from typing import Any, get_args
 from airfield.api.base import Rule
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec, DagBundle, Database, EnvVar
 from airfield.api.environment_class import AirflowEnvironmentClass, Catalog
+from airfield.api.identity import OidcProvider, Pattern
 from airfield.api.network import Cidr, Egress
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
 from airfield.api.tenant import AirflowTenant, Subject
@@ -18,6 +19,17 @@ MODELS = {model.__name__: model for model in (AirflowEnvironment, AirflowTenant,
 OWNED_LABELS = "labels under airfield.dev/ and app.kubernetes.io/ are the operator's own"
 NO_TENANTS = "namespaces of the system (default, kube-*) belong to no tenant"
 RANGE = next(each.message for each in get_args(Cidr)[1:] if isinstance(each, Rule))
+PLACEHOLDERS = next(each.message for each in get_args(Pattern)[1:] if isinstance(each, Rule))
+OWN_AUDIENCE, OPENID, PEM = (
+    next(rule.message for rule in OidcProvider.model_fields[name].metadata if isinstance(rule, Rule))
+    if name == "scopes"
+    else next(
+        rule.message
+        for rule in get_args(get_args(OidcProvider.model_fields[name].annotation)[0])
+        if isinstance(rule, Rule) and rule.message != PLACEHOLDERS
+    )
+    for name in ("audience", "scopes", "ca_bundle")
+)
 ONE_END = Egress.RULES[0].message
 ONE_SOURCE, ONE_VALUE = DagBundle.RULES[0].message, EnvVar.RULES[0].message
 ONE_DATABASE, ONE_OWNER = Database.RULES[0].message, Subject.RULES[0].message
@@ -339,6 +351,56 @@ def _platform() -> Iterator[Case]:
         yield Case(f"maintenance-{database}", _server(maintenanceDatabase=database), "maintenanceDatabase")
 
 
-CASES = (*_settings(), *_sources(), *_fields(), *_platform())
+def _oidc(**fields: Any) -> Json:
+    oidc = {"issuer": "https://login.example.com/realms/company", "clientId": "airfield:{namespace}/{name}", **fields}
+    return blueprint(identity={"oidc": oidc})
+
+
+def _identity() -> Iterator[Case]:
+    """Who may log in."""
+    yield Case("provider", _oidc(sessionMinutes=60, usernameClaim="https://example.com/name", groupsClaim="groups"))
+    yield Case("provider-egress", _oidc(egress=[{"cidr": "10.1.0.0/16", "ports": [443]}]))
+    yield Case("provider-nowhere", _oidc(egress=[{"ports": [443]}]), ONE_END)
+    for issuer in (
+        "http://login.example.com",
+        "https://a b",
+        "https://host/?a=b",
+        "https://host/#a",
+        "https://u@h",
+        "",
+    ):
+        yield Case(f"issuer-{issuer}", _oidc(issuer=issuer), "issuer")
+    for text in ("airfield", "a{tenant}{stage}b{name}{namespace}"):
+        yield Case(f"client-{text}", _oidc(clientId=text))
+    for text in ("{", "}", "{user}", "{ name }", "{{name}}"):
+        yield Case(f"client-{text}", _oidc(clientId=text), PLACEHOLDERS)
+    for text in ("{namespace}/{name}", "x:{namespace}.{name}", "{tenant}|{name}_{namespace}"):
+        yield Case(f"audience-{text}", _oidc(audience=text))
+    for text in ("airfield", "{namespace}", "{name}", "{namespace}{name}", "{namespace}-{name}", "{name}/{namespace}x"):
+        yield Case(f"audience-{text}", _oidc(audience=text), OWN_AUDIENCE)
+    for scopes, refusal in (((), "at least 1 items"), (("profile",), OPENID), (("openid", "a b"), "scopes[1]")):
+        yield Case(f"scopes-{scopes}", _oidc(scopes=scopes), refusal)
+    yield Case("scopes", _oidc(scopes=["openid", "groups", "api://x/.default"]))
+    certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    yield Case("ca", _oidc(caBundle=certificate))
+    yield Case("ca-none", _oidc(caBundle="AAAA"), PEM)
+    yield Case("ca-code", _oidc(caBundle=certificate + "{{"), "caBundle")
+    yield from _bounds("session", lambda n: _oidc(sessionMinutes=n), 5, 1440)
+    makers: dict[str, Callable[..., Json]] = {"class": blueprint, "tenant": tenant, "environment": environment}
+    for where, make in makers.items():
+        grant = {"group": "airflow-{tenant}-owners", "role": "Op"}
+        yield Case(f"roles-{where}", make(identity={"roles": [grant, {"group": "CN=a,DC=é", "role": "Viewer"}]}))
+        yield Case(f"roles-twice-{where}", make(identity={"roles": [grant] * 2}), "Duplicate value")
+        yield Case(
+            f"roles-unknown-{where}", make(identity={"roles": [{**grant, "role": "Public"}]}), "Unsupported value"
+        )
+        yield Case(f"roles-brace-{where}", make(identity={"roles": [{**grant, "group": "{user}"}]}), PLACEHOLDERS)
+    yield Case("client-secret", environment(identity={"clientSecretRef": {"name": "oidc", "key": "secret"}}))
+    yield Case("provider-of-environment", environment(identity={"oidc": {}}), 'unknown field "spec.identity.oidc"')
+    yield Case("highest-role", blueprint(identity={"highestRole": "Viewer"}))
+    yield Case("highest-role-unknown", blueprint(identity={"highestRole": "admin"}), "Unsupported value")
+
+
+CASES = (*_settings(), *_sources(), *_fields(), *_platform(), *_identity())
 ACCEPTED = [case for case in CASES if not case.refusal]
 REFUSED = [case for case in CASES if case.refusal]

@@ -6,6 +6,7 @@ core: [fernet_key, hostname_callable, multi_team, simple_auth_manager_users, sim
 api: [secret_key, host, port, ssl_cert, ssl_key]
 api_auth: [jwt_secret, jwt_private_key_path, trusted_jwks_url, jwt_kid, jwt_algorithm]
 database: [sql_alchemy_conn, sql_alchemy_conn_async]
+fab: [auth_backends, auth_role_public, config_file]
 logging: [worker_log_server_port, trigger_log_server_port]
 kubernetes_executor: [namespace, pod_template_file, client_factory, in_cluster, config_file, cluster_context, async_pod_creation, async_client_factory, multi_namespace_mode,
   multi_namespace_mode_namespace_list, worker_container_repository, worker_container_tag]
@@ -22,7 +23,15 @@ core:
   executor: {{ .Values.executor }}
   auth_manager: airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager
   execution_api_server_url: http://{{ $name }}-api-server:8080{{ $path }}/execution/
+{{- if .Values.identity.issuer }}
+fab:
+  session_max_lifetime_minutes: {{ .Values.identity.sessionMinutes | int }}
+{{- end }}
 api_auth:
+  {{- if .Values.identity.issuer }}
+  jwt_expiration_time: {{ mul .Values.identity.sessionMinutes 60 | int }}
+  jwt_cli_expiration_time: {{ mul .Values.identity.sessionMinutes 60 | int }}
+  {{- end }}
   jwt_issuer: {{ $identity | quote }}
   jwt_audience: {{ printf "%s:api" $identity | quote }}
 execution_api:

@@ -1,9 +1,9 @@
 {{/* The parts Airflow's Pods are made of. `component` is api-server, scheduler, dag-processor, triggerer, worker or migration. */}}
 
-{{/* What a component reads: a comma-separated list out of fernet, api, jwt, database, bundles, kubernetes. */}}
+{{/* What a component reads: a comma-separated list out of fernet, api, jwt, database, identity, bundles, kubernetes. */}}
 {{- define "airflow.reads" -}}
 {{- $kubernetes := eq .root.Values.executor "KubernetesExecutor" -}}
-{{- if eq .component "api-server" }}fernet,api,jwt,database{{ if $kubernetes }},kubernetes{{ end }}
+{{- if eq .component "api-server" }}fernet,api,jwt,database{{ if .root.Values.identity.issuer }},identity{{ end }}{{ if $kubernetes }},kubernetes{{ end }}
 {{- else if eq .component "scheduler" }}fernet,jwt,database{{ if $kubernetes }},kubernetes,template{{ else }},bundles{{ end }}
 {{- else if eq .component "dag-processor" }}fernet,database,bundles
 {{- else if eq .component "triggerer" }}fernet,database
@@ -22,9 +22,11 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- range list "fernet" "api" "jwt" "database" }}{{ if has . $reads }}{{ $secrets = append $secrets (include "airflow.secret" (dict "root" $.root "key" .)) }}{{ end }}{{ end -}}
 {{- if has "bundles" $reads }}{{ range $values.bundles }}{{ with .git }}{{ with .connectionSecret }}{{ $secrets = append $secrets . }}{{ end }}{{ end }}{{ end }}{{ end -}}
 {{- range $values.env }}{{ with .secret }}{{ $secrets = append $secrets .name }}{{ end }}{{ end -}}
+{{- if has "identity" $reads }}{{ with $values.identity.clientSecret.name }}{{ $secrets = append $secrets . }}{{ end }}{{ end -}}
 {{- $digests := dict -}}
 {{- range $secrets }}{{ $_ := set $digests . (get $values.digests . | default "") }}{{ end -}}
 {{- $input := list (include "airflow.cfg" .root) ($digests | toJson) (.root.Files.Get "files/probe.py") -}}
+{{- if has "identity" $reads }}{{ $input = append $input (include "airflow.identity" .root) }}{{ end -}}
 {{- if has "kubernetes" $reads }}{{ $input = append $input (.root.Files.Get "files/airfield_kubernetes.py") }}{{ end -}}
 {{- if has "template" $reads }}{{ $input = append $input (include "airflow.podTemplate" .root) }}{{ end -}}
 {{- $input | toJson | sha256sum -}}
@@ -36,7 +38,7 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
       (list "fernet" "AIRFLOW__CORE__FERNET_KEY" "fernet-key")
       (list "api" "AIRFLOW__API__SECRET_KEY" "secret-key")
       (list "database" "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" "uri") -}}
-{{- $own := list "AIRFLOW_HOME" "AIRFLOW_CONFIG" "HOME" "AIRFIELD_ENVIRONMENT" -}}
+{{- $own := list "AIRFLOW_HOME" "AIRFLOW_CONFIG" "HOME" "PYTHONPATH" "AIRFIELD_ENVIRONMENT" "AIRFIELD_OIDC_CLIENT_SECRET" -}}
 {{- range .root.Values.bundles }}{{ $own = append $own (printf "AIRFLOW_CONN_%s" (include "airflow.connection" .name | upper)) }}{{ end -}}
 {{- range .root.Values.env }}
 {{- if has .name $own }}{{ fail (printf "env %s is set by the chart; remove it" .name) }}{{ end }}
@@ -60,6 +62,16 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- if has "jwt" $reads }}
 - {name: AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH, value: /etc/airfield/jwt/private.pem}
 - {name: AIRFLOW__API_AUTH__TRUSTED_JWKS_URL, value: /etc/airfield/jwt/jwks.json}
+{{- end }}
+{{- if has "identity" $reads }}
+# The scripts are modules of the api-server alone: to everybody else the auth manager is FAB's own.
+- {name: PYTHONPATH, value: /etc/airfield/identity}
+- {name: AIRFLOW__CORE__AUTH_MANAGER, value: airfield_identity.AuthManager}
+- {name: AIRFLOW__FAB__CONFIG_FILE, value: /etc/airfield/identity/webserver_config.py}
+{{- with .root.Values.identity.clientSecret }}
+- name: AIRFIELD_OIDC_CLIENT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .key | quote }}}}
+{{- end }}
 {{- end }}
 {{- if has "kubernetes" $reads }}
 - {name: AIRFIELD_ENVIRONMENT, value: {{ include "airflow.environment" .root | quote }}}
@@ -92,6 +104,10 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- if has "jwt" $reads }}
 - {name: jwt, mountPath: /etc/airfield/jwt, readOnly: true}
 {{- end }}
+{{- if has "identity" $reads }}
+- {name: identity, mountPath: /etc/airfield/identity, readOnly: true}
+- {name: administrator, mountPath: /etc/airfield/administrator, readOnly: true}
+{{- end }}
 {{- if has "kubernetes" $reads }}
 # A single file, so that the image's own config folder stays visible; Airflow imports from there.
 - {name: scripts, mountPath: /opt/airflow/config/airfield_kubernetes.py, subPath: airfield_kubernetes.py, readOnly: true}
@@ -121,6 +137,12 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- end }}
 {{- if has "jwt" $reads }}
 - {name: jwt, secret: {secretName: {{ include "airflow.secret" (dict "root" .root "key" "jwt") | quote }}, defaultMode: 0440}}
+{{- end }}
+{{- if has "identity" $reads }}
+- {name: identity, configMap: {name: {{ $name }}-identity}}
+# Who may log in by password: the name, not the password.
+- name: administrator
+  secret: {secretName: {{ include "airflow.secret" (dict "root" .root "key" "admin") | quote }}, defaultMode: 0440, items: [{key: username, path: username}]}
 {{- end }}
 {{- if has "template" $reads }}
 - {name: pod-template, configMap: {name: {{ $name }}-pod-template}}

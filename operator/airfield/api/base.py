@@ -117,6 +117,7 @@ QUANTITY = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)(m|k|M|G|T|P|Ki|Mi|Gi
 
 # Control characters and invisible line breaks: no file that such a text is written into can carry them as they are.
 TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]*$"
+ONE_LINE = TEXT.replace(r"\x00-\x08\x0b-\x1f", r"\x00-\x1f")
 
 
 def named(longest: int) -> Rule:

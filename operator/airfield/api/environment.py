@@ -28,6 +28,7 @@ from airfield.api.dags import DagBundle as DagBundle  # noqa: PLC0414 - part of 
 from airfield.api.dags import Dags
 from airfield.api.governance import GovernanceLabels
 from airfield.api.history import History
+from airfield.api.identity import EnvironmentIdentity
 from airfield.api.objectmeta import ObjectMeta
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE
 
@@ -214,6 +215,7 @@ class AirflowEnvironmentSpec(EnvironmentDefaults):
         default=None,
         description="Stamped on every object and pod, task pods included; the tenant's go before them.",
     )
+    identity: EnvironmentIdentity | None = None
 
 
 class KeyStatus(Model):

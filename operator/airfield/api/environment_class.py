@@ -24,6 +24,7 @@ from airfield.api.base import (
 from airfield.api.conditions import Conditions
 from airfield.api.environment import EnvironmentDefaults, Executor, Stage
 from airfield.api.governance import RequiredLabels
+from airfield.api.identity import ClassIdentity
 from airfield.api.network import Network
 from airfield.api.objectmeta import ObjectMeta
 from airfield.api.prices import Prices
@@ -196,6 +197,7 @@ class AirflowEnvironmentClassSpec(Model):
         default=(), description="Rules for the environments of each stage."
     )
     network: Network | None = Field(default=None, description="Flows to and from environments.")
+    identity: ClassIdentity | None = None
     required_labels: RequiredLabels = Field(
         default=(), description="Labels that each environment must have, from its tenant or of its own."
     )

@@ -33,6 +33,8 @@ RESERVED_CONFIG: Final[Mapping[str, tuple[str, ...]]] = {
     "dag_processor": ("dag_bundle_config_list", "dag_bundle_storage_path"),
     "database": ("sql_alchemy_conn", "sql_alchemy_conn_async"),
     "execution_api": ("jwt_audience",),
+    # Who is let in, and by what.
+    "fab": ("auth_backends", "auth_role_public", "config_file"),
     "kubernetes_executor": (
         "namespace",
         "pod_template_file",

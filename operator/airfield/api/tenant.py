@@ -22,6 +22,7 @@ from airfield.api.base import (
 from airfield.api.conditions import Conditions
 from airfield.api.environment import Amount, Stage
 from airfield.api.governance import GovernanceLabels, RequiredLabels
+from airfield.api.identity import TenantIdentity
 from airfield.api.network import Egresses
 from airfield.api.objectmeta import ObjectMeta
 
@@ -149,6 +150,7 @@ class AirflowTenantSpec(Model):
     egress: Egresses = Field(
         default=(), description="What DAGs may reach, beside what the class allows: nothing else leaves an environment."
     )
+    identity: TenantIdentity | None = None
     quota: Quota | None = Field(default=None, description="The most that all environments may have together.")
     deletion_policy: TenantDeletionPolicy = Field(
         default=TenantDeletionPolicy.REFUSE,

@@ -78,6 +78,15 @@ def fields(effective: Effective) -> Iterator[Field]:
     if effective.server is not None:
         yield from _leaves({f"databaseServers[{effective.server.name}]": effective.server.to_json()}, "", {}, blueprint)
     yield Field("valuesTemplate", *(("(custom)", blueprint) if effective.values_template else ("(bundled)", "chart")))
+    identity = effective.identity
+    if identity is not None:
+        oidc = {**identity.provider.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        oidc |= {"clientId": identity.client_id, "audience": identity.audience}
+        yield from _leaves({"identity": {"oidc": oidc}}, "", {}, blueprint)
+        for group, role in sorted(identity.roles.items()):
+            yield Field(f"identity.roles[{group}]", role.value, effective.origins[f"identity.roles[{group}]"])
+        if identity.client_secret is not None:
+            yield from _leaves({"identity.clientSecretRef": identity.client_secret.to_json()}, "", {}, "environment")
     for name, value in sorted(effective.labels.items()):
         yield Field(f"labels[{name}]", value, effective.origins.get(f"labels[{name}]", "operator"))
 

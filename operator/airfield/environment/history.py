@@ -16,6 +16,7 @@ from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.history import ENDED, KEPT, NAME_LIMIT, SAID_LIMIT, Cause, History, Revision, RevisionOutcome
 from airfield.api.objectmeta import ObjectMeta
 from airfield.api.tenant import AirflowTenant
+from airfield.environment.identity import Identity
 from airfield.environment.resolve import Effective
 
 
@@ -51,7 +52,7 @@ def wanted(
         generation=environment.metadata.generation,
         class_generation=blueprint.metadata.generation,
         digest=_digest(whole),
-        tenant_digest=_digest([tenant.metadata.name, tenant.spec.labels, tenant.spec.egress]),
+        tenant_digest=_digest([tenant.metadata.name, tenant.spec.labels, tenant.spec.egress, tenant.spec.identity]),
         version=effective.version,
         dags=tuple(map(_shown, effective.bundles)),
         changed_by={
@@ -140,6 +141,8 @@ def _plain(value: object) -> object:
         return value.to_json()
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, Identity):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
     raise TypeError(f"cannot write {type(value)} as JSON")
 
 

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     POLICY_VIOLATED = "PolicyViolated"
     QUOTA_EXCEEDED = "QuotaExceeded"
     RESERVED_SETTING = "ReservedSetting"
+    IDENTITY_REFUSED = "IdentityRefused"
     CEILING_EXCEEDED = "CeilingExceeded"
 
     # KeysReady.

@@ -35,6 +35,7 @@ from airfield.environment.checks import (
     check_resources,
 )
 from airfield.environment.governance import check_labels, check_policy, check_stage
+from airfield.environment.identity import Identity, resolve_identity
 from airfield.environment.layers import Layer, merge
 from airfield.environment.reasons import Reason
 
@@ -88,6 +89,8 @@ class Effective:
     server: DatabaseServer | None
     network: Network
     """That of the class, with what the tenant may reach in addition."""
+    identity: Identity | None
+    """None: who has an account in the environment logs in with its password."""
     values_template: str | None
     origins: Mapping[str, str]
 
@@ -166,6 +169,7 @@ def resolve(
     ]
     version, image = _version(settings, blueprint, problems)
     server = _server(settings, blueprint, problems)
+    identity = resolve_identity(environment, tenant, blueprint, merged, problems)
     problems += check_policy(environment, blueprint, settings, image, merged.origins)
     if problems:
         raise Unresolved(problems)
@@ -190,6 +194,7 @@ def resolve(
         },
         server=server,
         network=_network(blueprint, tenant),
+        identity=identity,
         values_template=blueprint.spec.values_template,
         origins={
             **merged.origins,
@@ -221,7 +226,7 @@ def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) 
     own = {
         key: value
         for key, value in environment.spec.to_json().items()
-        if key not in {"className", "stage", "dags", "labels"}
+        if key not in {"className", "stage", "dags", "labels", "identity"}
     }
     general = blueprint.spec.defaults.to_json() if blueprint.spec.defaults else {}
     stage = next((s.defaults.to_json() for s in blueprint.spec.stages if s.stage == environment.spec.stage), {})

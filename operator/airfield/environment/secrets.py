@@ -100,6 +100,10 @@ def references(effective: Effective) -> Iterator[Reference]:
         if variable.secret_key_ref is not None:
             reference = variable.secret_key_ref
             yield Reference(f"env[{variable.name}].secretKeyRef", reference.name, ((reference.key,),))
+    identity = effective.identity
+    if identity is not None and identity.client_secret is not None:
+        reference = identity.client_secret
+        yield Reference("identity.clientSecretRef", reference.name, ((reference.key,),))
     database = effective.settings.database
     if database is not None and database.external is not None:
         yield Reference(

@@ -7,6 +7,7 @@ from typing import Any
 
 from airfield.api.dags import REFRESH_SECONDS, DagBundle
 from airfield.api.network import in_namespace
+from airfield.environment.identity import Identity
 from airfield.environment.resolve import Effective
 from airfield.environment.secrets import Key, connection_secret
 
@@ -85,10 +86,28 @@ def context(
             "ingressFrom": [in_namespace(name) for name in effective.network.ingress_from],
             "kubernetesApi": list(effective.network.kubernetes_api),
         },
+        "identity": _identity(effective.identity) if effective.identity else {},
         "secrets": {key.value: key.secret(effective.name) for key in Key if key is not Key.ADMIN},
         "digests": dict(digests),
         "revision": revision(effective),
         "operator": {"namespace": operator_namespace},
+    }
+
+
+def _identity(identity: Identity) -> dict[str, Any]:
+    provider, secret = identity.provider, identity.client_secret
+    return {
+        "issuer": provider.issuer,
+        "clientId": identity.client_id,
+        "clientSecret": secret.to_json() if secret else {},
+        "audience": identity.audience,
+        "usernameClaim": provider.username_claim,
+        "groupsClaim": provider.groups_claim,
+        "scopes": list(provider.scopes),
+        "caBundle": provider.ca_bundle or "",
+        "roles": {group: role.value for group, role in sorted(identity.roles.items())},
+        "sessionMinutes": provider.session_minutes,
+        "egress": [egress.rule() for egress in provider.egress],
     }
 
 

@@ -57,6 +57,7 @@ def secrets_of(spec: Mapping[str, Any]) -> Iterator[str]:
         yield from _name(variable.get("secretKeyRef"))
     for secret in (spec.get("image") or {}).get("pullSecrets") or ():
         yield from _name(secret)
+    yield from _name((spec.get("identity") or {}).get("clientSecretRef"))
     yield from _name(((spec.get("database") or {}).get("external") or {}).get("secret"))
 
 

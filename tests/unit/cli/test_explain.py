@@ -67,6 +67,30 @@ def test_every_layer_is_named(airfield: Airfield) -> None:
     assert not [field for field in found if field.startswith("database.embedded")]
 
 
+def test_who_gave_a_group_its_role(airfield: Airfield) -> None:
+    oidc = {"issuer": "https://login.example.com", "clientId": "af:{namespace}/{name}"}
+    of_class = {**CLASS, "identity": {"oidc": oidc, "roles": [{"group": "{tenant}-a", "role": "Admin"}]}}
+    of_tenant = {
+        "namespaces": [{"name": "ns"}],
+        "allowedClasses": ["c"],
+        "identity": {"roles": [{"group": "b", "role": "User"}]},
+    }
+    own = {"roles": [{"group": "c", "role": "Viewer"}], "clientSecretRef": {"name": "oidc", "key": "secret"}}
+    parts = [
+        resource("AirflowEnvironment", "demo", {"className": "c", "stage": "dev", "identity": own}, "ns"),
+        resource("AirflowEnvironmentClass", "c", of_class),
+        resource("AirflowTenant", "t", of_tenant),
+    ]
+    found = explained(airfield, yaml.safe_dump_all(parts), "identity")
+    assert found["identity.roles[t-a]"] == ("Admin", "class c")
+    assert found["identity.roles[b]"] == ("User", "tenant t")
+    assert found["identity.roles[c]"] == ("Viewer", "environment")
+    assert found["identity.oidc.clientId"] == ("af:ns/demo", "class c")
+    assert found["identity.oidc.audience"] == ("af:ns/demo", "class c")
+    assert found["identity.oidc.groupsClaim"] == ("groups", "class c")
+    assert found["identity.clientSecretRef.name"] == ("oidc", "environment")
+
+
 async def test_no_field_is_without_an_origin(quickstart: Path) -> None:
     found = await find(Source((str(quickstart),)))
     effective = found.effective(("team-a-dev", "demo"))

@@ -202,6 +202,14 @@ def test_what_an_environment_is_told_by() -> None:
     assert {each.tenant_digest for each in others} == {plain.tenant_digest}
     assert len({plain.tenant_digest, *(each.tenant_digest for each in of_tenant)}) == 3
 
+    oidc = {"issuer": "https://login.example.com", "clientId": "a:{namespace}/{name}"}
+    of_class, role = {"identity": {"oidc": oidc}}, {"identity": {"roles": [{"group": "g", "role": "Viewer"}]}}
+    behind = [told_by(of_class=of_class), told_by(role, of_class=of_class), told_by(team=role, of_class=of_class)]
+    own, of_team = behind[1:]
+    assert own.digest == of_team.digest, "where a role comes from changes nothing"
+    assert len({plain.digest, *(each.digest for each in behind)}) == 3
+    assert of_team.tenant_digest != plain.tenant_digest
+
 
 def test_a_name_that_is_too_long() -> None:
     mine = environment()

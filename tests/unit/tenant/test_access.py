@@ -13,6 +13,7 @@ SPEC: Json = {
     "dags": {"bundles": [GIT, {"name": "baked", "image": {"path": "/opt/airflow/dags"}}]},
     "env": [{"name": "A", "value": "x"}, {"name": "B", "secretKeyRef": {"name": "variables", "key": "b"}}],
     "image": {"pullSecrets": [{"name": "pull"}]},
+    "identity": {"clientSecretRef": {"name": "oidc", "key": "secret"}},
     "database": {"external": {"secret": {"name": "database"}}},
 }
 
@@ -51,7 +52,7 @@ def test_which_secrets_may_be_read_and_by_whom() -> None:
     assert rule == {
         "apiGroups": [""],
         "resources": ["secrets"],
-        "resourceNames": ["database", "git", "pull", "variables"],
+        "resourceNames": ["database", "git", "oidc", "pull", "variables"],
         "verbs": ["get"],
     }
     (rule,) = found["Role", "airfield-logins"]["rules"]

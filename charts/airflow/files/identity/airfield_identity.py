@@ -1,0 +1,173 @@
+"""Airflow's FAB auth manager behind an OpenID Connect provider: only the api-server has it, and only with `identity`.
+
+The provider says who somebody is, groups say which roles they have, each time anew. One account has a password: the
+first administrator's, for when the provider is away.
+"""
+# ruff: noqa: INP001, ANN, ARG002 - a file of a ConfigMap
+# mypy: ignore-errors
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from airfield_oidc import Refused, Settings, Verifier, person
+from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
+from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
+from airflow.providers.fab.auth_manager.views.auth_oauth import CustomAuthOAuthView
+from airflow.providers.fab.www.views import redirect
+from authlib.integrations.flask_client import FlaskOAuth2App
+from authlib.integrations.requests_client import OAuth2Session
+from fastapi import HTTPException
+from flask import current_app, flash, g
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import no_cache
+from flask_appbuilder.security.forms import LoginForm_db
+from flask_login import login_user
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path("/etc/airfield/identity")
+ADMINISTRATOR = Path("/etc/airfield/administrator/username")
+PROVIDER = "oidc"
+UNUSABLE = "!"
+"""In place of a hash: no password fits it."""
+SETTINGS = Settings.read(FOLDER)
+LOGIN_PAGE = """
+{% extends "appbuilder/general/security/login_oauth.html" %}
+{% block content %}{{ super() }}
+<p class="text-center"><a href="{{ url_for('LoginView.administrator') }}">Log in as the first administrator</a></p>
+{% endblock %}
+"""
+
+
+class Session(OAuth2Session):
+    """Asks the provider, and believes the class's authorities: REQUESTS_CA_BUNDLE would go before a session's own."""
+
+    def request(self, *args, **kwargs):
+        return super().request(*args, **{"verify": SETTINGS.ca or None, "timeout": 10, **kwargs})
+
+
+class Provider(FlaskOAuth2App):
+    client_cls = Session
+
+    def load_server_metadata(self):
+        try:
+            return super().load_server_metadata()
+        except (requests.RequestException, ValueError) as error:
+            log.warning("no answer from the provider: %s", error)
+            raise Refused("The provider does not answer.") from error
+
+
+class LoginView(CustomAuthOAuthView):
+    """The page with the provider's button, and the administrator's form. A refusal says why."""
+
+    @property
+    def invalid_login_message(self):
+        return g.get("airfield_refusal") or "You cannot be logged in now. Try again later."
+
+    @expose("/login/")
+    @expose("/login/<provider>")
+    @no_cache
+    def login(self, provider=None):
+        if provider is None and not g.user.is_authenticated:
+            page = current_app.jinja_env.from_string(LOGIN_PAGE)
+            return self.render_template(page, providers=self.appbuilder.sm.oauth_providers, title=self.title)
+        return super().login(provider)
+
+    @expose("/login/administrator", methods=["GET", "POST"])
+    @no_cache
+    def administrator(self):
+        form = LoginForm_db()
+        if form.validate_on_submit():
+            user = self.appbuilder.sm.auth_user_db(form.username.data, form.password.data)
+            if user is not None:
+                login_user(user)
+                return redirect(self.appbuilder.get_url_for_index)
+            flash("This is not the first administrator's name and password.", "warning")
+        return self.render_template("appbuilder/general/security/login_db.html", title=self.title, form=form)
+
+
+class SecurityManager(FabAirflowSecurityManagerOverride):
+    """Accounts follow the provider: made, given their roles and deprived of them at each login."""
+
+    authoauthview = LoginView
+
+    @cached_property
+    def verifier(self):
+        return Verifier(SETTINGS, self.oauth_remotes[PROVIDER].load_server_metadata)
+
+    def set_oauth_session(self, provider, oauth_response):
+        """The provider's tokens are kept nowhere: nothing asks it anything in somebody's name."""
+
+    def oauth_user_info(self, provider, resp):
+        """The claims of the ID token, whose nonce authlib has compared."""
+        try:
+            return self.verifier.claims(resp["id_token"], SETTINGS.client_id)
+        except Refused as refusal:
+            g.airfield_refusal = str(refusal)
+            raise
+
+    def auth_user_oauth(self, userinfo, rotate_session_id=True):
+        try:
+            return self.admitted(userinfo, rotate_session_id)
+        except Refused as refusal:
+            g.airfield_refusal = str(refusal)
+            return None
+
+    def admitted(self, claims, rotate_session_id):
+        """The account that verified claims are about, with the roles that they give. Raises Refused."""
+        who = person(claims, SETTINGS)
+        user = self.find_user(username=who.username)
+        if self._is_administrator(user.username if user else who.username):
+            raise Refused(f"{who.username!r} is the first administrator, who is not the provider's to name.")
+        if user is not None and user.username != who.username:  # FAB finds names whatever their case
+            raise Refused(
+                f"There is an account {user.username!r} already: yours, {who.username!r}, is no other to Airflow."
+            )
+        if user is not None and not user.is_active:
+            raise Refused(f"The account {who.username!r} has been deactivated in this environment.")
+        roles = [role for name in sorted(who.roles) if (role := self.find_role(name))]
+        if user is not None:
+            user.roles, user.password = roles, UNUSABLE
+            self.update_user(user)
+        if not roles:
+            log.warning("refused %r: none of the groups has a role here", who.username)
+            raise Refused(
+                f"You are {who.username!r} to the provider, but none of your groups has a role in this environment."
+                " Ask those who own it."
+            )
+        if user is None:
+            email = f"{who.username}@{urlsplit(SETTINGS.issuer).hostname}"
+            user = self.add_user(who.username, who.first_name, who.last_name, email, roles, hashed_password=UNUSABLE)
+        if rotate_session_id:
+            self._rotate_session_id()
+        self.update_user_auth_stat(user)
+        return user
+
+    def auth_user_db(self, username, password, rotate_session_id=True):
+        """Only the first administrator has a password."""
+        if not self._is_administrator(username):
+            log.warning("refused %r: only the first administrator logs in by password", username)
+            return None
+        return super().auth_user_db(username, password, rotate_session_id)
+
+    @staticmethod
+    def _is_administrator(username):
+        return str(username).casefold() == ADMINISTRATOR.read_text(encoding="utf-8").strip().casefold()
+
+
+class AuthManager(FabAuthManager):
+    """Also exchanges the provider's tokens for Airflow's: POST /auth/token {"token": …}."""
+
+    def create_token(self, headers, body):
+        if "token" not in body:
+            return super().create_token(headers, body)
+        sm = self.security_manager
+        try:
+            claims = sm.verifier.claims(str(body["token"]), SETTINGS.audience)
+            return sm.admitted(claims, rotate_session_id=False)
+        except Refused as refusal:
+            log.info("refused a token: %s", refusal)
+            raise HTTPException(401, str(refusal)) from None

@@ -1,0 +1,285 @@
+"""Airflow behind a real provider, with a real browser: who gets in, what they may do, and when the provider is away."""
+
+import json
+import re
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, expect
+
+from airfield.airflow.rest import Airflow, RestError
+from browser import chromium, window
+from demo.airflow import login
+from demo.platform import GIT, Platform
+from e2e.conftest import QUICKSTART
+from e2e.environments import Environment
+from e2e.waiting import Stopwatch, eventually
+from keycloak_server import Keycloak, audience, keycloak, realm
+from localcluster import Cluster
+from localcluster.cluster import current_kubeconfig
+from localcluster.instance import Instance
+
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.usefixtures("steady"),
+    pytest.mark.skipif(current_kubeconfig() is not None, reason="the node must be one that reaches this machine"),
+]
+
+NAMESPACE, NAME = "identified", "airflow"
+SITE = f"http://{NAME}.{NAMESPACE}.test:8080"
+CLIENT = f"airfield:{NAMESPACE}/{NAME}"
+OTHER = f"airfield:{NAMESPACE}/other"
+BUNDLE = {"name": "dags", "git": {"url": f"http://git.{GIT}.svc.cluster.local/dags.git", "ref": "main"}}
+USERS = {
+    name: (group, secrets.token_urlsafe())
+    for name, group in {
+        "olga": "identity-owners",
+        "vera": "support",
+        "stan": "somebody-else",
+        "leaver": "identity-owners",
+        "admin": "identity-owners",
+    }.items()
+}
+SERVICES = {"deployer": ("identity-owners", secrets.token_urlsafe())}
+
+
+@dataclass
+class Site:
+    """The environment as people see it."""
+
+    environment: Environment
+    provider: Keycloak
+    browser: Browser
+    url: str
+
+    def enter(self, page: Page, who: str) -> None:
+        """Log in at the provider, as somebody who opens Airflow for the first time."""
+        page.goto(SITE)
+        page.get_by_text("Sign In with").click()
+        page.locator("#username").fill(who)
+        page.locator("#password").fill(USERS[who][1])
+        page.locator("#kc-login").click()
+        page.wait_for_url(f"{SITE}/**")
+
+    def of(self, who: str, client: str = "console") -> str:
+        """A token of the provider's for somebody."""
+        form = {"grant_type": "password", "client_id": client, "username": who, "password": USERS[who][1]}
+        return str(self.provider.token(**form, scope="openid")["access_token"])
+
+    def exchange(self, token: Any) -> tuple[int, str]:
+        """What Airflow says to a token of the provider's: its own, or why not."""
+        status, said = self.call("POST", "/auth/token", {"token": token})
+        return status, said.get("access_token") or said["detail"]
+
+    def call(self, method: str, path: str, body: Any = None, token: str = "") -> tuple[int, Any]:
+        """The status and the answer to a request."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310 - our own URL
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=120) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"{}")
+
+    def accounts(self) -> set[str]:
+        query = "SELECT username FROM ab_user"
+        psql = ("sh", "-c", 'psql -qAt -c "$0" "$POSTGRES_DB"', query)
+        return set(self.environment.kubectl("exec", f"{NAME}-db-0", "--", *psql).split())
+
+
+FETCH = """async ([path, body]) => {
+    const method = body === null ? "GET" : "POST"
+    const headers = {"Content-Type": "application/json"}
+    const answer = await fetch(path, {method, headers, body: body === null ? undefined : JSON.stringify(body)})
+    return [answer.status, await answer.json()]
+}"""
+
+
+def fetch(page: Page, path: str, body: Any = None) -> tuple[int, Any]:
+    """What a script of the page is answered, which has nothing but the browser's cookies."""
+    status, said = page.evaluate(FETCH, [path, body])
+    return status, said
+
+
+RUNS = "/api/v2/dags/hello/dagRuns"
+RUN = {"logical_date": None}
+
+
+@pytest.fixture(scope="module")
+def provider(node_cluster: Cluster) -> Iterator[Keycloak]:
+    instance = Instance.load(node_cluster.name)
+    assert instance is not None
+    with keycloak(str(instance.network.host)) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def site(platform: Platform, provider: Keycloak) -> Iterator[Site]:
+    watch = Stopwatch()
+    blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
+    blueprint["metadata"]["name"] = "identity"
+    oidc = {"issuer": provider.issuer, "clientId": "airfield:{namespace}/{name}", "caBundle": provider.ca}
+    roles = [{"group": "{tenant}-owners", "role": "Op"}]
+    blueprint["spec"]["identity"] = {"oidc": oidc, "roles": roles}
+    tenant = {
+        "apiVersion": "airfield.dev/v1alpha1",
+        "kind": "AirflowTenant",
+        "metadata": {"name": "identity"},
+        "spec": {"namespaces": [{"name": NAMESPACE}], "allowedClasses": ["identity"]},
+    }
+    platform.apply([blueprint, tenant])
+    environment = Environment(platform, NAMESPACE, NAME)
+    eventually("namespace", lambda: platform.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"))
+    environment.apply(
+        className="identity",
+        executor="LocalExecutor",
+        dags={"bundles": [BUNDLE]},
+        identity={"roles": [{"group": "support", "role": "Viewer"}]},
+    )
+    clients: dict[str, Any] = {
+        CLIENT: {
+            "redirectUris": [f"{SITE}/auth/oauth-authorized/oidc"],
+            "attributes": {"pkce.code.challenge.method": "S256"},
+        },
+        "console": {"directAccessGrantsEnabled": True, "protocolMappers": [audience(CLIENT)]},
+        "of-another": {"directAccessGrantsEnabled": True, "protocolMappers": [audience(OTHER)]},
+        "deployer": {"protocolMappers": [audience(CLIENT)]},
+    }
+    provider.until_ready(realm(clients, USERS, SERVICES))
+    watch.lap("provider ready")
+    environment.until_ready()
+    watch.lap("environment ready")
+    address = platform.service_address(NAMESPACE, f"{NAME}-api-server")
+    eventually("DAG", lambda: environment.ask(_knows_hello))
+    watch.lap("DAG known")
+    with chromium({f"{NAME}.{NAMESPACE}.test": address}) as browser:
+        yield Site(environment, provider, browser, f"http://{address}:8080")
+    environment.delete()
+
+
+async def _knows_hello(airflow: Airflow) -> bool:
+    """Asked as the operator asks: with the first administrator's password."""
+    try:
+        await airflow.pause("hello", paused=False)
+    except RestError as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
+def test_an_owner_logs_in_and_runs_a_dag(site: Site) -> None:
+    with window(site.browser) as page:
+        site.enter(page, "olga")
+        page.goto(f"{SITE}/dags/hello")
+        expect(page.get_by_role("button", name="Trigger")).to_be_enabled()
+        status, started = fetch(page, RUNS, RUN)
+        assert status == 200, started
+        run = started["dag_run_id"]
+        page.goto(f"{SITE}/dags/hello/runs")
+        expect(page.get_by_text(re.compile("success", re.IGNORECASE)).first).to_be_visible()
+    assert asked(site, run) == "olga"
+
+
+def asked(site: Site, run: str) -> str:
+    """Who asked for a run, by Airflow's own word."""
+    status, token = site.exchange(site.of("vera"))
+    assert status == 201
+    return str(site.call("GET", f"{RUNS}/{run}", token=token)[1]["triggering_user_name"])
+
+
+def test_a_viewer_sees_and_may_not_run(site: Site) -> None:
+    with window(site.browser) as page:
+        site.enter(page, "vera")
+        page.goto(f"{SITE}/dags/hello")
+        expect(page.get_by_text("Latest Run").first).to_be_visible()
+        # Airflow shows the button to trigger a run to everybody; what counts is what it does.
+        assert fetch(page, RUNS, RUN)[0] == 403
+        assert fetch(page, "/api/v2/connections")[0] == 403
+
+
+def test_a_stranger_is_told_why_not(site: Site) -> None:
+    with window(site.browser) as page:
+        site.enter(page, "stan")
+        alert = page.get_by_text("none of your groups has a role in this environment")
+        expect(alert).to_be_visible()
+        assert fetch(page, "/api/v2/dags")[0] == 401
+    assert "stan" not in site.accounts()
+
+
+@pytest.mark.parametrize(("who", "runs"), [("olga", 200), ("vera", 403)])
+def test_the_rest_api_knows_the_same_people(site: Site, who: str, runs: int) -> None:
+    status, token = site.exchange(site.of(who))
+    assert status == 201, token
+    assert site.call("GET", "/api/v2/dags", token=token)[0] == 200
+    assert site.call("POST", RUNS, RUN, token=token)[0] == runs
+
+
+def test_a_service_account(site: Site) -> None:
+    (client, (_, secret)) = next(iter(SERVICES.items()))
+    found = site.provider.token(grant_type="client_credentials", client_id=client, client_secret=secret)
+    status, token = site.exchange(found["access_token"])
+    assert status == 201, token
+    assert site.call("POST", RUNS, RUN, token=token)[0] == 200
+
+
+def test_tokens_that_are_none(site: Site) -> None:
+    good = site.of("olga")
+    head, body, signature = good.split(".")
+    for token, why in {
+        site.of("olga", "of-another"): "Audience doesn't match",
+        site.of("stan"): "none of your groups",
+        site.of("admin"): "the first administrator",
+        f"{head}.{body}.{'A' * len(signature)}": "Signature verification failed",
+        f"{'e30'}.{body}.": "not signed by a private key",
+        "": "Not enough segments",
+    }.items():
+        status, said = site.exchange(token)
+        assert (status, why in said) == (401, True), said
+    assert site.call("GET", "/api/v2/dags", token=good)[0] in {401, 403}, "the provider's token is not Airflow's"
+    assert site.call("GET", "/api/v2/dags")[0] == 401
+
+
+def test_who_leaves_a_group_loses_its_role(site: Site) -> None:
+    status, token = site.exchange(site.of("leaver"))
+    assert status == 201
+    assert site.call("POST", RUNS, RUN, token=token)[0] == 200
+    site.provider.leave_groups("leaver")
+    assert site.exchange(site.of("leaver"))[0] == 401
+    eventually("end of the rights", lambda: site.call("GET", "/api/v2/dags", token=token)[0] == 403, 60)
+
+
+def test_accounts_of_the_provider_have_no_password(site: Site) -> None:
+    for password in ("!", USERS["olga"][1], "olga"):
+        assert site.call("POST", "/auth/token", {"username": "olga", "password": password})[0] == 401
+    name, password = login(site.environment.platform, NAMESPACE, NAME)
+    assert site.call("POST", "/auth/token", {"username": name, "password": password})[0] == 201
+    assert site.call("POST", "/auth/token", {"username": name, "password": "admin"})[0] == 401
+
+
+def test_the_administrator_gets_in_without_the_provider(site: Site) -> None:
+    """Last, since the provider does not come back."""
+    site.provider.kill()
+    name, password = login(site.environment.platform, NAMESPACE, NAME)
+    with window(site.browser) as page:
+        page.goto(SITE)
+        page.get_by_text("Log in as the first administrator").click()
+        page.locator("#username").fill(name)
+        page.locator("#password").fill("admin")
+        page.locator("input[type=submit]").click()
+        expect(page.get_by_text("This is not the first administrator's name and password")).to_be_visible()
+        page.locator("#username").fill(name)
+        page.locator("#password").fill(password)
+        page.locator("input[type=submit]").click()
+        page.wait_for_url(lambda url: "/auth/" not in url)
+        assert fetch(page, "/api/v2/connections")[0] == 200
+    assert site.call("POST", "/auth/token", {"username": name, "password": password})[0] == 201
+    assert site.environment.condition("Ready")["status"] == "True"
