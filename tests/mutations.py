@@ -29,6 +29,7 @@ PLAIN = (
     *("10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32"),
     *("https://login.example.com/realms/a", "a:{namespace}/{name}", "openid"),
     "-----BEGIN CERTIFICATE-----",
+    "{name}.example.com",
 )
 LONG = ("a" * 63, "a" * 253, "b" * 1024, "c" * 4096)
 HOSTILE = (

@@ -26,7 +26,7 @@ from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from airfield.postgres.connection import Address
 from airfield.postgres.server import Server
-from airfield.reflectors import CHILD_KINDS
+from airfield.reflectors import CHILD_KINDS, OPTIONAL
 from airflow_stub import AirflowStub, airflow_stub
 from clusters import PREFIX, kubectl, run_id
 from demo.platform import RESTRICTED, Platform
@@ -46,6 +46,8 @@ MORE_OF_AIRFLOW = """
 INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
 CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
 """
+DEFINITIONS = ("gateway-api.yaml", "cert-manager.yaml")
+DEFINED = ("crd/httproutes.gateway.networking.k8s.io", "crd/certificates.cert-manager.io")
 SCHEMA = FAKE_AIRFLOW + MORE_OF_AIRFLOW
 VIOLATIONS = """
 {{- $violation := get .Values.labels "violation" | default "" }}
@@ -179,6 +181,19 @@ def operated(
         operator.start()
         stack.callback(operator.kill)
         yield Site(cluster, postgres, airflow, operator)
+
+
+def define(cluster: Cluster) -> None:
+    """Have the API server know the kinds of the Gateway API and of cert-manager; whose controllers do not run."""
+    for name in DEFINITIONS:
+        kubectl(cluster, "apply", "--server-side", "-f", str(tool(name)))
+    kubectl(cluster, "wait", "--for=condition=Established", "--timeout=60s", *DEFINED)
+
+
+def undefine(cluster: Cluster) -> None:
+    """Have it forget them, and whatever there is of them."""
+    for name in DEFINITIONS:
+        kubectl(cluster, "delete", "--ignore-not-found", "-f", str(tool(name)))
 
 
 def install(cluster: Cluster, postgres: PostgresServer) -> None:
@@ -366,8 +381,16 @@ class Team:
     async def objects(self, name: str = "demo") -> dict[Ref, Json]:
         """Everything that carries the environment's label."""
         selector = f"airfield.dev/environment={name}"
-        lists = await asyncio.gather(*(self.kube.list(kind, self.namespace, selector) for kind in CHILD_KINDS))
+        lists = await asyncio.gather(*(self._list(kind, selector) for kind in CHILD_KINDS))
         return {Ref.of(obj): obj for objects in lists for obj in objects}
+
+    async def _list(self, kind: kinds.Kind, selector: str) -> list[Json]:
+        try:
+            return await self.kube.list(kind, self.namespace, selector)
+        except ApiError as error:
+            if error.not_found and kind in OPTIONAL:  # its definition is not installed
+                return []
+            raise
 
     async def versions(self, name: str = "demo") -> dict[Ref, str]:
         """The resourceVersions of an environment, of all its objects, and of its class and tenant."""

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from airfield.api.base import Rule
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentSpec, DagBundle, Database, EnvVar
 from airfield.api.environment_class import AirflowEnvironmentClass, Catalog
+from airfield.api.exposure import Exposure, IngressTls
 from airfield.api.identity import OidcProvider, Pattern
 from airfield.api.network import Cidr, Egress
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
@@ -33,6 +34,8 @@ OWN_AUDIENCE, OPENID, PEM = (
 ONE_END = Egress.RULES[0].message
 ONE_SOURCE, ONE_VALUE = DagBundle.RULES[0].message, EnvVar.RULES[0].message
 ONE_DATABASE, ONE_OWNER = Database.RULES[0].message, Subject.RULES[0].message
+ONE_WAY, OWN_HOST = (rule.message for rule in Exposure.RULES)
+ONE_CERTIFICATE = IngressTls.RULES[0].message
 KNOWN_CHANNEL = Catalog.RULES[0].message
 SAME_KIND, KIND_IN_USE = AirflowEnvironmentSpec.RULES[0].message, AirflowEnvironment.RULES[1].message
 
@@ -401,6 +404,52 @@ def _identity() -> Iterator[Case]:
     yield Case("highest-role-unknown", blueprint(identity={"highestRole": "admin"}), "Unsupported value")
 
 
-CASES = (*_settings(), *_sources(), *_fields(), *_platform(), *_identity())
+def _exposure() -> Iterator[Case]:
+    """How classes expose environments, and what environments say to that."""
+
+    def exposing(**changes: Any) -> Json:
+        return blueprint(exposure={"hostTemplate": "{name}.example.com", "ingress": {}, **changes})
+
+    def secured(**tls: Any) -> Json:
+        return exposing(ingress={"tls": tls})
+
+    issuer = {"kind": "Issuer", "name": "ca"}
+    gateway = {"name": "public", "namespace": "gateways"}
+    yield Case("ingress", exposing(ingress={"className": "public", "annotations": {"example.com/a": "b\nc"}}))
+    yield Case("gateway", blueprint(exposure={"hostTemplate": "{name}.example.com", "gateway": gateway}))
+    yield Case("two-ways", exposing(gateway=gateway), ONE_WAY)
+    yield Case("no-way", blueprint(exposure={"hostTemplate": "{name}.example.com"}), ONE_WAY)
+    for template in ("{name}", "a-{name}-{namespace}.x.example.com", "{name}.{namespace}.{tenant}.{stage}", "x{name}1"):
+        yield Case(f"host-{template}", exposing(hostTemplate=template))
+    for template in (
+        "-{name}.a",
+        "{name}-.a",
+        "{name}..a",
+        "{other}-{name}",
+        "{name}_a",
+        "{Name}.{name}",
+        "{name}.a/b",
+        "",
+    ):
+        yield Case(f"host-{template}", exposing(hostTemplate=template), "spec.exposure.hostTemplate")
+    yield Case("same-host", exposing(hostTemplate="airflow.example.com"), OWN_HOST)
+    yield Case("issuer", secured(issuerRef=issuer))
+    yield Case("cluster-issuer", secured(issuerRef={"name": "ca"}))
+    yield Case("issuer-kind", secured(issuerRef={"kind": "Robot", "name": "ca"}), "Unsupported value")
+    yield Case("secret", secured(secretName="{tenant}-wildcard.tls"))
+    yield Case("secret-name", secured(secretName="{name}/tls"), "secretName")
+    yield Case("two-certificates", secured(secretName="tls", issuerRef=issuer), ONE_CERTIFICATE)
+    yield Case("no-certificate", secured(), ONE_CERTIFICATE)
+    yield Case("suffixes", exposing(hostSuffixes=["example.com", "example.org"]))
+    yield Case("suffix-twice", exposing(hostSuffixes=["example.com"] * 2), "Duplicate value")
+    yield Case("suffix", exposing(hostSuffixes=["*.example.com"]), "hostSuffixes[0]")
+    yield from _bounds("warning", lambda days: exposing(expiryWarningDays=days), 1, 365)
+    yield Case("own", environment(exposure={"host": "team.example.com", "secretName": "team-tls"}))
+    for host in ("*.example.com", "a b", "-a", "A.example.com", "a..b", "https://a", ""):
+        yield Case(f"own-host-{host}", environment(exposure={"host": host}), "spec.exposure.host")
+    yield Case("own-secret", environment(exposure={"secretName": "../a"}), "secretName")
+
+
+CASES = (*_settings(), *_sources(), *_fields(), *_platform(), *_identity(), *_exposure())
 ACCEPTED = [case for case in CASES if not case.refusal]
 REFUSED = [case for case in CASES if case.refusal]

@@ -102,6 +102,7 @@ async def operate(settings: Settings, fence: Fence) -> None:
             cluster=await _answer(lambda: _cluster(kube)),
             kube_version=await _answer(lambda: _kube_version(kube)),
             departed=watches.departed,
+            unserved=watches.unserved,
         )
         log.info("Airfield starts: helm %s, Kubernetes %s", await doors.helm.version(), doors.kube_version)
         await _answer(lambda: watches.relist(kube))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from airfield.api import meta
@@ -25,7 +26,12 @@ CHILD_KINDS: Final[tuple[Kind, ...]] = (
     kinds.ROLE_BINDING,
     kinds.POD_DISRUPTION_BUDGET,
     kinds.NETWORK_POLICY,
+    kinds.INGRESS,
+    kinds.HTTP_ROUTE,
+    kinds.CERTIFICATE,
 )
+OPTIONAL: Final = frozenset({kinds.HTTP_ROUTE, kinds.CERTIFICATE})
+"""Kinds that not every cluster serves; their definitions may come later, and go."""
 BELONGINGS: Final[tuple[Kind, ...]] = (
     kinds.ROLE,
     kinds.ROLE_BINDING,
@@ -55,7 +61,13 @@ def reflectors(
     whole = {"label_selector": OF_ENVIRONMENTS, "on_event": on_event}
     metadata = {"metadata_only": True, "on_event": on_event}
     children = [
-        one(kind, watches, place, **(metadata if kind == kinds.SECRET else whole))
+        one(
+            kind,
+            watches,
+            place,
+            **(metadata if kind == kinds.SECRET else whole),
+            on_served=partial(watches.served, kind) if kind in OPTIONAL else None,
+        )
         for kind in CHILD_KINDS
         for place in places
     ]

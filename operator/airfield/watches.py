@@ -38,8 +38,12 @@ class Watches:
     """What tenants have in their namespaces beside environments."""
     tasks: TaskPods = field(default_factory=TaskPods)
     """What pods of tasks request."""
+    unserved: set[Kind] = field(default_factory=set)
+    """Kinds that environments may have and that the API server does not know."""
     grants: dict[Key, object] = field(default_factory=dict)
     """What environments were last seen to have of their tenants' quotas."""
+    urls: dict[Key, str] = field(default_factory=dict)
+    """Where environments were last seen to be reached."""
 
     def environment(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """An environment appeared, changed or went."""
@@ -58,6 +62,7 @@ class Watches:
             self.environments.add(key)
             for tenant in self.resources.claims(key[0]):  # what it counts, and who may read which Secrets
                 self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
+        self._reached(key, (now.get("status") or {}).get("url") if now else None)
         granted = (now.get("status") or {}).get("granted") if now else None
         self._granted(key, granted, wished=known is not None and changed)
         if deleted or _class(known) != _class(obj):
@@ -78,9 +83,16 @@ class Watches:
         if tenant is None or not (tenant.get("spec") or {}).get("quota"):
             return
         if wished or (before is not None and before != granted):
-            environments = self.resources.environments
             fellows = self.resources.in_namespaces(namespaces_of(tenant)) - {key}
-            self._look_again({each for each in fellows if _waits_for_quota(environments[each])}, routine=True)
+            self._look_again(self._waiting(Reason.QUOTA_EXCEEDED, fellows), routine=True)
+
+    def _reached(self, key: Key, url: str | None) -> None:
+        """An environment may be reached elsewhere than before: who waits for its host name looks again."""
+        before = self.urls.pop(key, None)
+        if url is not None:
+            self.urls[key] = url
+        if before not in {None, url}:
+            self._look_again(self._waiting(Reason.HOST_TAKEN, self.resources.environments), routine=True)
 
     def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
@@ -142,6 +154,14 @@ class Watches:
         if _wanted(before) != _wanted(after):
             self.put_right(found[0] for found in (before, after) if found)
 
+    def served(self, kind: Kind, yes: bool) -> None:
+        """The API server knows a kind that not all do, or does not: who waits for it looks again."""
+        if not yes:
+            self.unserved.add(kind)
+        elif kind in self.unserved:
+            self.unserved.remove(kind)
+            self._look_again(self._waiting(Reason.KIND_NOT_SERVED, self.resources.environments), routine=True)
+
     def put_right(self, tenants: Iterable[Key]) -> None:
         """Have tenants, by their key in `belongings`, looked at."""
         for _, tenant in tenants:
@@ -198,6 +218,11 @@ class Watches:
                 environments = self.resources.environments
                 found |= {e for e in self.resources.of_class(name) if not is_true(environments[e], ConditionType.READY)}
         return found
+
+    def _waiting(self, reason: Reason, keys: Iterable[Key]) -> set[Key]:
+        """Those of the environments one of whose conditions has that reason."""
+        found = ((key, conditions_of(self.resources.environments[key])) for key in keys)
+        return {key for key, all_of in found if any(each.get("reason") == reason for each in all_of.values())}
 
     def _tenants(self, bodies: Iterable[Object]) -> None:
         """Have tenants looked at."""
@@ -273,11 +298,6 @@ def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:
 def _another(known: Object | None, obj: Object) -> bool:
     """Whether the name of an object that is told to be gone belongs to a newer one: kopf keeps order by uid only."""
     return known is not None and known["metadata"].get("uid") != obj["metadata"].get("uid")
-
-
-def _waits_for_quota(environment: Object) -> bool:
-    """Whether an environment was refused for its tenant's quota."""
-    return conditions_of(environment).get(ConditionType.RESOLVED, {}).get("reason") == Reason.QUOTA_EXCEEDED
 
 
 def _allowed_by(tenant: Object) -> Collection[str]:

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.apiserver
 REPAIR_SECONDS = 5.0
 """From the event until the object is as it should be."""
 COMPLETE: dict[str, Any] = {"executor": "KubernetesExecutor", "components": {"apiServer": {"replicas": 2}}}
-"""With this an environment has objects of all kinds."""
+"""With this an environment has objects of all kinds that every cluster knows."""
+EXPOSED = {"hostTemplate": "{name}.{namespace}.example.com", "ingress": {}}
 
 OWNED: tuple[tuple[Kind, str], ...] = (
     (kinds.CONFIG_MAP, "demo-config"),
@@ -28,12 +29,14 @@ OWNED: tuple[tuple[Kind, str], ...] = (
     (kinds.ROLE, "demo-scheduler"),
     (kinds.ROLE_BINDING, "demo-scheduler"),
     (kinds.NETWORK_POLICY, "demo-default"),
+    (kinds.INGRESS, "demo-api-server"),
     (kinds.POD_DISRUPTION_BUDGET, "demo-api-server"),
     (kinds.DEPLOYMENT, "demo-scheduler"),
 )
 
 
 async def test_deleted_objects_come_back(team: Team) -> None:
+    await team.put_class(exposure=EXPOSED)
     await team.put_environment(**COMPLETE)
     await team.until_ready()
     present = {ref.kind for ref in await team.objects()} - {"Pod", "Secret", "PersistentVolumeClaim", "Job"}
@@ -57,12 +60,14 @@ async def test_deleted_objects_come_back(team: Team) -> None:
 
 
 async def test_edited_objects_are_put_right(team: Team) -> None:
+    await team.put_class(exposure=EXPOSED)
     await team.put_environment(**COMPLETE)
     await team.until_ready()
     space = f"--namespace={team.namespace}"
     scheduler, config = (kinds.DEPLOYMENT, "demo-scheduler"), (kinds.CONFIG_MAP, "demo-config")
     service, role = (kinds.SERVICE, "demo-api-server"), (kinds.ROLE, "demo-scheduler")
     binding, policy = (kinds.ROLE_BINDING, "demo-scheduler"), (kinds.NETWORK_POLICY, "demo-default")
+    ingress = (kinds.INGRESS, "demo-api-server")
     thief = {"kind": "ServiceAccount", "name": "default"}
     budget, account = (kinds.POD_DISRUPTION_BUDGET, "demo-api-server"), (kinds.SERVICE_ACCOUNT, "demo-worker")
     edits = (
@@ -81,6 +86,8 @@ async def test_edited_objects_are_put_right(team: Team) -> None:
         (policy, ("label", "networkpolicy/demo-default", "airfield.dev/phase=workloads", "--overwrite")),
         (budget, _merge("poddisruptionbudget/demo-api-server", spec={"maxUnavailable": 2})),
         (budget, ("label", "poddisruptionbudget/demo-api-server", "app.kubernetes.io/managed-by-")),
+        (ingress, _merge("ingress/demo-api-server", spec={"rules": [{"host": "thief.example.com"}]})),
+        (ingress, _merge("ingress/demo-api-server", spec={"tls": []})),
         (account, _merge("serviceaccount/demo-worker", automountServiceAccountToken=True)),
         (account, ("label", "serviceaccount/demo-worker", "airfield.dev/tenant=thieves", "--overwrite")),
     )

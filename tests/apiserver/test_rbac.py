@@ -24,7 +24,7 @@ from clusters import kubectl
 from demo.platform import SYSTEM
 from localcluster import tool
 from localcluster.instance import Instance
-from operated_cluster import Json, Site, Team, eventually, operated
+from operated_cluster import Json, Site, Team, define, eventually, operated
 from operator_account import ACCOUNT, render
 from postgres_server import PostgresServer
 from reviews import allowed
@@ -34,6 +34,9 @@ pytestmark = pytest.mark.apiserver
 OTHER = "other"
 LATER = {"version": "3.3.9", "image": "airfield/airflow:3.3.9"}
 """A version of which there is no template yet."""
+HOSTS: Json = {"hostTemplate": "{name}.{namespace}.example.com"}
+SECURED: Json = {**HOSTS, "ingress": {"tls": {"issuerRef": {"name": "ca"}}}}
+ROUTED: Json = {**HOSTS, "gateway": {"name": "public", "namespace": "gateways"}}
 GIT = {"bundles": [{"name": "dags", "git": {"url": "https://git.example.com/dags.git", "ref": "main"}}]}
 
 
@@ -56,6 +59,7 @@ def watched(
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
     with operated(f"rbac-{worker}", postgres_server, folder, audited=True, namespaces=namespaces) as site:
         kubectl(site.cluster, "create", "namespace", OTHER)
+        define(site.cluster)
         yield site, namespaces
 
 
@@ -120,6 +124,13 @@ async def _lives(team: Team) -> None:
     labels = {"airfield.dev/environment": "demo", "app.kubernetes.io/component": "worker"}
     await team.put_pod("task", {}, labels=labels)
     # Other objects than before: what is not wanted any more is removed.
+    for exposure, kind in ((SECURED, kinds.CERTIFICATE), (ROUTED, kinds.HTTP_ROUTE)):
+        await team.put_class(exposure=exposure)
+        name = "demo-tls" if kind == kinds.CERTIFICATE else "demo-api-server"
+        await eventually(lambda kind=kind, name=name: team.get(kind, name), 60)  # type: ignore[misc]
+        await team.until_ready("demo", "external")
+    await eventually(lambda: _gone(team, kinds.CERTIFICATE, "demo-tls"))
+    await eventually(lambda: _gone(team, kinds.INGRESS, "demo-api-server"))
     await team.kube.delete(team.ref(kinds.DEPLOYMENT, "demo-scheduler"))
     await team.put_environment(deletionPolicy="Delete", executor="LocalExecutor")
     await eventually(lambda: _gone(team, kinds.ROLE, "demo-scheduler"))

@@ -24,8 +24,8 @@ from chart.rendered import (
 )
 
 KINDS = {
-    "ConfigMap", "Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget", "Role",
-    "RoleBinding", "Service", "ServiceAccount", "StatefulSet",
+    "Certificate", "ConfigMap", "Deployment", "HTTPRoute", "Ingress", "Job", "NetworkPolicy", "PersistentVolumeClaim",
+    "PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount", "StatefulSet",
 }  # fmt: skip
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 FULL: Json = {
@@ -35,13 +35,23 @@ FULL: Json = {
     },
     "airflow": {"pullSecrets": ["registry"]},
     "labels": {"cost-centre": "4711", "airfield.dev/environment": "other"},
+    "exposure": {
+        "host": "demo.example.com",
+        "ingress": {"secretName": "demo-tls", "issuer": {"kind": "ClusterIssuer", "name": "ca"}},
+    },
     "networkPolicy": {
         "kubernetesApi": {"cidrs": ["10.0.0.1/32"]},
         "ingressFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
         "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"protocol": "TCP", "port": 443}]}],
     },
 }
-CASES = [*MATRIX, FULL]
+ROUTED: Json = {
+    "exposure": {
+        "host": "demo.example.com",
+        "gateway": {"name": "public", "namespace": "gateways", "sectionName": "https"},
+    }
+}
+CASES = [*MATRIX, FULL, ROUTED]
 each = pytest.mark.parametrize("values", CASES, ids=lambda values: json.dumps(values)[:60])
 
 

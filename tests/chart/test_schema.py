@@ -70,6 +70,15 @@ EVERYTHING: Json = {
             "resources": {"requests": {"cpu": 1}},
         },
     },
+    "exposure": {
+        "host": "demo.example.com",
+        "ingress": {
+            "className": "public",
+            "annotations": {"a": "b"},
+            "secretName": "demo-tls",
+            "issuer": {"kind": "Issuer", "name": "ca"},
+        },
+    },
     "migration": {"revision": "abc", "deadlineSeconds": 60},
     "securityContext": {"runAsUser": 1, "runAsGroup": 1, "fsGroup": 1},
     "networkPolicy": {
@@ -85,7 +94,18 @@ EVERYTHING: Json = {
         ],
     },
 }
-MAPS = {"labels", "config", "core", "digests", "requests", "limits", "nodeSelector", "podAnnotations", "matchLabels"}
+MAPS = {
+    "labels",
+    "config",
+    "core",
+    "digests",
+    "requests",
+    "limits",
+    "nodeSelector",
+    "podAnnotations",
+    "matchLabels",
+    "annotations",
+}
 """Objects whose keys are the user's."""
 
 
@@ -163,6 +183,13 @@ def at(path: str, value: Any) -> Json:
         ("logs.accessMode", "ReadOnlyMany"),
         ("database.mode", "sqlite"),
         ("database.port", 0),
+        ("exposure.host", "a b"),
+        ("exposure.host", "*.example.com"),
+        ("exposure.ingress", {}),
+        ("exposure", {"host": "a", "ingress": {"issuer": {"kind": "Robot", "name": "a"}}}),
+        ("exposure", {"host": "a", "ingress": {"issuer": {"kind": "Issuer"}}}),
+        ("exposure", {"host": "a", "gateway": {"name": "a"}}),
+        ("exposure", {"host": "a", "gateway": {"name": "a", "namespace": "b", "surprise": "c"}}),
         ("migration.revision", "Abc"),
         ("migration.revision", "a" * 13),
         ("securityContext.runAsUser", "root"),

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 KINDS = (
     "deployments,statefulsets,pods,jobs,services,configmaps,secrets,serviceaccounts,persistentvolumeclaims,roles,"
-    "rolebindings,networkpolicies,poddisruptionbudgets"
+    "rolebindings,networkpolicies,poddisruptionbudgets,ingresses"
 )
 """Whatever the operator makes for an environment."""
 CHURN = frozenset({"Pod", "Deployment", "StatefulSet", "Job", "PersistentVolumeClaim", "PodDisruptionBudget"})

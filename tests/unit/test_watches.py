@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airfield.kube.inventory import Inventory
-from airfield.kube.kinds import DEPLOYMENT, SECRET, Kind, Ref
+from airfield.kube.kinds import DEPLOYMENT, HTTP_ROUTE, SECRET, Kind, Ref
 from airfield.kube.resources import Resources, answered, relisted, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.watches import Watches
@@ -466,3 +466,33 @@ def test_one_that_has_taken_the_name_of_another_stays() -> None:
     assert set(resources.environments) == {DEMO}
     resources.forget(resources.environments, DEMO, uid)
     assert (resources.environments, resources.gone) == ({}, {"of another", uid})
+
+
+def reached(key: tuple[str, str], url: str, version: int = 10, **condition: str) -> Object:
+    conditions = [{"type": "Resolved", "status": "False", **condition}] if condition else []
+    return {**environment(key, version=version), "status": {"url": url, "conditions": conditions}}
+
+
+def test_who_waits_for_a_host_name_looks_again_when_one_is_given_up() -> None:
+    waiting = reached(FAR, "", reason="HostTaken")
+    watches = watching(*WORLD, reached(DEMO, "https://a", 11), waiting)
+    see(watches, reached(DEMO, "https://a", 12))
+    assert queued(watches) == {}
+    # Our own answer is in the cache before its event comes.
+    answered(watches.resources.environments, DEMO, reached(DEMO, "https://b", 13))
+    see(watches, reached(DEMO, "https://b", 13))
+    assert queued(watches) == {"in turn": {FAR}}
+    watches = watching(*WORLD, reached(DEMO, "https://a", 11), waiting)
+    see(watches, environment(DEMO, version=14), deleted=True)
+    assert FAR in queued(watches)["in turn"]
+
+
+def test_who_waits_for_a_kind_looks_again_when_it_is_served() -> None:
+    watches = watching(*WORLD, reached(FAR, "", 11, reason="KindNotServed"))
+    watches.served(HTTP_ROUTE, True)
+    assert queued(watches) == {}
+    watches.served(HTTP_ROUTE, False)
+    watches.served(HTTP_ROUTE, False)
+    assert (queued(watches), watches.unserved) == ({}, {HTTP_ROUTE})
+    watches.served(HTTP_ROUTE, True)
+    assert (queued(watches), watches.unserved) == ({"in turn": {FAR}}, set())

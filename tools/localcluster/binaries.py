@@ -1,11 +1,13 @@
 """The Go programs a cluster consists of, built from the modules under tools/go and cached by those modules' content."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +48,8 @@ class Module:
     def digest(self) -> str:
         """Names this module's content: sources, locked dependencies and linker flags."""
         content = hashlib.sha256(self.linker_flags().encode())
-        for file in sorted(self.folder.iterdir()):
-            content.update(f"\0{file.name}\0".encode() + file.read_bytes())
+        for file in sorted(file for file in self.folder.rglob("*") if file.is_file()):
+            content.update(f"\0{file.relative_to(self.folder)}\0".encode() + file.read_bytes())
         return content.hexdigest()[:16]
 
 
@@ -81,11 +83,21 @@ MODULES = (
     Module("coredns", ("coredns",), about="2 min"),
     Module("kwok", ("kwok", "stages.yaml"), about="1 min"),
     Module("pause", ("pause",), about="seconds"),
+    Module("traefik", ("traefik",), about="5 min"),
+    Module("definitions", ("gateway-api.yaml", "cert-manager.yaml"), about="seconds"),
 )
 PROGRAMS = {program: module for module in MODULES for program in module.programs}
 
 # kwok simulates nothing unless it is told how pods and nodes proceed; these ship with its source.
 KWOK_STAGES = ("node/fast/node-initialize", "pod/fast/pod-ready", "pod/fast/pod-complete", "pod/fast/pod-delete")
+STAGES = tuple(f"kustomize/stage/{stage}.yaml" for stage in KWOK_STAGES)
+# Programs that are no programs: where in which module's source their parts are.
+TEXTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "stages.yaml": ("sigs.k8s.io/kwok", STAGES),
+    "gateway-api.yaml": ("sigs.k8s.io/gateway-api", ("config/crd/standard/*.yaml",)),
+    "cert-manager.yaml": ("github.com/cert-manager/cert-manager", ("deploy/crds/cert-manager.io_*.yaml",)),
+}
+LEGO = "github.com/go-acme/lego/v5"
 
 
 def tool(name: str, progress: Progress = quiet, *, assets: bool = True) -> Path:
@@ -120,28 +132,45 @@ def _build(module: Module, folder: Path, progress: Progress) -> None:
     progress(f"building {', '.join(module.programs)} from source (about {module.about} the first time)")
     # Everything is built aside and moved into place by one rename, so that no one ever sees half of it.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-        binaries = Path(scratch) / "bin"
-        _go(module, "install", "-trimpath", f"-ldflags={module.linker_flags()}", "tool", gobin=binaries)
+        binaries, source = Path(scratch) / "bin", module.folder
+        binaries.mkdir()
+        if module.name == "traefik":
+            source = _without_dns_providers(module, Path(scratch) / "source")
+        if not TEXTS.keys() >= set(module.programs):
+            _go(source, "install", "-trimpath", f"-ldflags={module.linker_flags()}", "tool", gobin=binaries)
         if module.name == "kubernetes":
             (binaries / "server").rename(binaries / "etcd")
-        if module.name == "kwok":
-            source = Path(_go(module, "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok").strip())
-            stages = (source / "kustomize" / "stage" / f"{stage}.yaml" for stage in KWOK_STAGES)
-            (binaries / "stages.yaml").write_text("\n---\n".join(stage.read_text() for stage in stages))
+        for name in TEXTS.keys() & set(module.programs):
+            required, patterns = TEXTS[name]
+            folder_of = Path(json.loads(_go(source, "mod", "download", "-json", required))["Dir"])
+            parts = (part for pattern in patterns for part in sorted(folder_of.glob(pattern)))
+            (binaries / name).write_text("\n---\n".join(part.read_text() for part in parts))
         if missing := [program for program in module.programs if not (binaries / program).exists()]:
             raise LocalClusterError(f"{module.folder} did not build {', '.join(missing)}; see its `tool` directives")
         binaries.rename(folder)
 
 
-def _go(module: Module, *arguments: str, gobin: Path | None = None) -> str:
+def _without_dns_providers(module: Module, copy: Path) -> Path:
+    """A copy of Traefik's module, which goes without the providers of DNS: not every module proxy has all of theirs."""
+    shutil.copytree(module.folder, copy)
+    version = re.search(rf"{re.escape(LEGO)} (v\S+)", (copy / "go.mod").read_text())
+    if not version:
+        raise LocalClusterError(f"{module.folder / 'go.mod'} does not require {LEGO}")
+    # Outside of the module, since there it is replaced by the copy that is being made.
+    lego = Path(json.loads(_go(copy / "ext", "mod", "download", "-json", f"{LEGO}@{version[1]}"))["Dir"])
+    shutil.copytree(lego, copy / "lego", ignore=lambda folder, _: ["dns"] if folder.endswith("/providers") else [])
+    (copy / "lego" / "providers").chmod(0o755)
+    (copy / "dns").rename(copy / "lego" / "providers" / "dns")
+    return copy
+
+
+def _go(folder: Path, *arguments: str, gobin: Path | None = None) -> str:
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     if gobin:
         environment["GOBIN"] = str(gobin)
-    done = subprocess.run(
-        ["go", *arguments], cwd=module.folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["go", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LocalClusterError(f"`go {arguments[0]}` failed in {module.folder}:\n{done.stderr.strip()[-2000:]}")
+        raise LocalClusterError(f"`go {arguments[0]}` failed in {folder}:\n{done.stderr.strip()[-2000:]}")
     return done.stdout
 
 

@@ -18,7 +18,7 @@ that leads has `airfield_leader` 1, and only it has queues.
 `namespace` and `name` are an environment's. A scrape must keep them (`honor_labels: true`), or Prometheus calls the
 first one `exported_namespace`. An environment has two series, one more while it is stalled or paused, four for what it
 requests and [costs](costs.md), and two more for what it uses, where a metrics server says so: only the leader asks it.
-A scrape of 1,000 environments takes about 50 ms of CPU and is 600 KB.
+Up to two tell of its certificate. A scrape of 1,000 environments takes about 50 ms of CPU and is 600 KB.
 
 `charts/airfield/alerts/airfield.yaml` has the alerts, [runbooks](runbooks/) say what to do about each, and
 `charts/airfield/dashboards/airfield.json` is a Grafana dashboard. This page is generated: `make generate`.
@@ -54,9 +54,16 @@ def filled() -> Metrics:
     metrics.watch_queue("environment", lambda: 0.0, lambda: 0.0)
     metrics.watch_leadership(lambda: True)
     metrics.watch_relists(lambda: 1.0, 600.0)
-    metrics.watch_environments(
-        lambda: [EnvironmentState("team-a", "demo", stalled=True, paused=True, conditions=(("Ready", "False"),))]
+    state = EnvironmentState(
+        "team-a",
+        "demo",
+        stalled=True,
+        paused=True,
+        certificate="CertificateExpired",
+        expiry=0.0,
+        conditions=(("Ready", "False"),),
     )
+    metrics.watch_environments(lambda: [state])
     metrics.watch_costs(
         lambda: [CostState("team-a", "demo", "a", "cc-1", "EUR", cpu=1, memory=1, storage=1, cost=1, used=(1, 1))]
     )

@@ -27,6 +27,10 @@ core:
 fab:
   session_max_lifetime_minutes: {{ .Values.identity.sessionMinutes | int }}
 {{- end }}
+{{- with .Values.exposure.host }}
+api:
+  base_url: https://{{ . }}
+{{- end }}
 api_auth:
   {{- if .Values.identity.issuer }}
   jwt_expiration_time: {{ mul .Values.identity.sessionMinutes 60 | int }}
@@ -104,6 +108,8 @@ Takes name, value.
 {{- define "airflow.cfg" -}}
 {{- $owned := include "airflow.owned" . | fromYaml -}}
 {{- $reserved := include "airflow.reserved" . | fromYaml -}}
+{{- /* Its former place. */}}
+{{- if .Values.exposure.host }}{{ $_ := set $reserved "webserver" (append $reserved.webserver "base_url") }}{{ end -}}
 {{- range $section, $keys := $owned }}{{ $_ := set $reserved $section (concat (get $reserved $section | default list) (keys $keys)) }}{{ end -}}
 {{- range $section, $keys := $reserved -}}
   {{- range $key := $keys -}}

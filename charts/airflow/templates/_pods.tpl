@@ -40,6 +40,7 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
       (list "database" "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" "uri") -}}
 {{- $own := list "AIRFLOW_HOME" "AIRFLOW_CONFIG" "HOME" "PYTHONPATH" "AIRFIELD_ENVIRONMENT" "AIRFIELD_OIDC_CLIENT_SECRET" -}}
 {{- range .root.Values.bundles }}{{ $own = append $own (printf "AIRFLOW_CONN_%s" (include "airflow.connection" .name | upper)) }}{{ end -}}
+{{- if .root.Values.exposure.host }}{{ $own = append $own "FORWARDED_ALLOW_IPS" }}{{ end -}}
 {{- range .root.Values.env }}
 {{- if has .name $own }}{{ fail (printf "env %s is set by the chart; remove it" .name) }}{{ end }}
 - name: {{ .name | quote }}
@@ -58,6 +59,10 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 - name: {{ index . 1 }}
   valueFrom: {secretKeyRef: {name: {{ include "airflow.secret" (dict "root" $.root "key" (first .)) | quote }}, key: {{ index . 2 }}}}
 {{- end }}
+{{- end }}
+{{- if and .root.Values.exposure.host (eq .component "api-server") }}
+# Who may reach it at all, the NetworkPolicy says: the proxy's word on scheme and client counts.
+- {name: FORWARDED_ALLOW_IPS, value: "*"}
 {{- end }}
 {{- if has "jwt" $reads }}
 - {name: AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH, value: /etc/airfield/jwt/private.pem}

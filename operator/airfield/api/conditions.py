@@ -23,6 +23,7 @@ class ConditionType(StrEnum):
     DATABASE_READY = "DatabaseReady"
     APPLIED = "Applied"
     HEALTHY = "Healthy"
+    CERTIFICATE_VALID = "CertificateValid"
 
 
 TRANSIENT = frozenset({ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.PAUSED})

@@ -26,6 +26,7 @@ from airfield.api.components import Components, Resources
 from airfield.api.conditions import Conditions
 from airfield.api.dags import DagBundle as DagBundle  # noqa: PLC0414 - part of this interface
 from airfield.api.dags import Dags
+from airfield.api.exposure import OwnExposure
 from airfield.api.governance import GovernanceLabels
 from airfield.api.history import History
 from airfield.api.identity import EnvironmentIdentity
@@ -211,6 +212,7 @@ class AirflowEnvironmentSpec(EnvironmentDefaults):
     class_name: Label = Field(description="The AirflowEnvironmentClass to build from.")
     stage: Stage = Field(description="How near to production this environment is.")
     dags: Dags | None = None
+    exposure: OwnExposure | None = None
     labels: GovernanceLabels | None = Field(
         default=None,
         description="Stamped on every object and pod, task pods included; the tenant's go before them.",
@@ -258,6 +260,17 @@ class Grant(Model):
     volume: Amount = Field(description="Bytes of the largest volume.")
 
 
+class CertificateStatus(Model):
+    """The certificate that the host name is served with, as far as it is in a Secret of the environment's namespace."""
+
+    secret: ObjectName = Field(description="Name of the Secret.")
+    not_after: Annotated[str, StringConstraints(min_length=20, max_length=32)] | None = Field(
+        default=None,
+        description="When it expires, or the first of its chain: RFC 3339; absent if there is none that can be read.",
+        json_schema_extra={"format": "date-time"},
+    )
+
+
 class AirflowEnvironmentStatus(Model):
     """What the operator saw last."""
 
@@ -270,8 +283,9 @@ class AirflowEnvironmentStatus(Model):
     executor: Executor | None = None
     size: Label | None = Field(default=None, description="The size in use.")
     url: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        default=None, description="Where the API server answers inside the cluster."
+        default=None, description="Where UI and API are: outside of the cluster if the class exposes them, else inside."
     )
+    certificate: CertificateStatus | None = None
     admin_secret: ObjectName | None = Field(default=None, description="Secret with the first administrator's login.")
     database: DatabaseStatus | None = None
     keys: Annotated[tuple[KeyStatus, ...], Field(max_length=8), list_map("name")] = Field(

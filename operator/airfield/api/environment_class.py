@@ -23,6 +23,7 @@ from airfield.api.base import (
 )
 from airfield.api.conditions import Conditions
 from airfield.api.environment import EnvironmentDefaults, Executor, Stage
+from airfield.api.exposure import Exposure
 from airfield.api.governance import RequiredLabels
 from airfield.api.identity import ClassIdentity
 from airfield.api.network import Network
@@ -198,6 +199,9 @@ class AirflowEnvironmentClassSpec(Model):
     )
     network: Network | None = Field(default=None, description="Flows to and from environments.")
     identity: ClassIdentity | None = None
+    exposure: Exposure | None = Field(
+        default=None, description="How environments are reached from outside of the cluster; not at all if absent."
+    )
     required_labels: RequiredLabels = Field(
         default=(), description="Labels that each environment must have, from its tenant or of its own."
     )

@@ -12,6 +12,7 @@ from airfield.api.dags import REFRESH_SECONDS
 from airfield.cli.output import Failure, Table, to_json
 from airfield.cli.sources import Source, Tools, find, unresolved
 from airfield.environment.admit import Manifest
+from airfield.environment.exposure import Exposed
 from airfield.environment.resolve import BUNDLED_LAYER, IMAGE_DAGS, Effective, Unresolved
 
 
@@ -77,6 +78,8 @@ def fields(effective: Effective) -> Iterator[Field]:
         yield Field(path, effective.postgres_image, effective.origins[path])
     if effective.server is not None:
         yield from _leaves({f"databaseServers[{effective.server.name}]": effective.server.to_json()}, "", {}, blueprint)
+    if effective.exposed is not None:
+        yield from _exposure(effective.exposed, effective.origins, blueprint)
     yield Field("valuesTemplate", *(("(custom)", blueprint) if effective.values_template else ("(bundled)", "chart")))
     identity = effective.identity
     if identity is not None:
@@ -89,6 +92,15 @@ def fields(effective: Effective) -> Iterator[Field]:
             yield from _leaves({"identity.clientSecretRef": identity.client_secret.to_json()}, "", {}, "environment")
     for name, value in sorted(effective.labels.items()):
         yield Field(f"labels[{name}]", value, effective.origins.get(f"labels[{name}]", "operator"))
+
+
+def _exposure(exposed: Exposed, origins: Mapping[str, str], blueprint: str) -> Iterator[Field]:
+    yield Field("exposure.host", exposed.host, origins.get("exposure.host", blueprint))
+    if exposed.secret:
+        yield Field("exposure.secretName", exposed.secret, origins.get("exposure.secretName", blueprint))
+    parts = {"ingress": exposed.ingress, "gateway": exposed.gateway}
+    given = {name: part.to_json() for name, part in parts.items() if part is not None}
+    yield from _leaves({"exposure": given}, "", {}, blueprint)
 
 
 async def _chart_options(effective: Effective, tools: Tools, kube_version: str | None) -> list[Field]:

@@ -113,6 +113,10 @@ def notes(effective: Effective) -> list[str]:
     found = [f"the operator also makes the Secrets {', '.join(made)}"]
     if asked(effective):
         found.append(f"you must make the Secrets {', '.join(asked(effective))}")
+    exposed = effective.exposed
+    if exposed is not None and exposed.secret:
+        who = "cert-manager fills" if exposed.issuer else "you must make"
+        found.append(f"the certificate of {exposed.host} is to be in the Secret {exposed.secret}, which {who}")
     if effective.database_mode == "external":
         found.append("the database's host and port stand in a Secret, so that NetworkPolicies do not have them here")
     return found

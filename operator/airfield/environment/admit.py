@@ -14,6 +14,9 @@ ALLOWED_KINDS: Final = frozenset(
         ("apps/v1", "Deployment"),
         ("apps/v1", "StatefulSet"),
         ("batch/v1", "Job"),
+        ("cert-manager.io/v1", "Certificate"),
+        ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+        ("networking.k8s.io/v1", "Ingress"),
         ("networking.k8s.io/v1", "NetworkPolicy"),
         ("policy/v1", "PodDisruptionBudget"),
         ("rbac.authorization.k8s.io/v1", "Role"),
@@ -32,11 +35,12 @@ class NotAdmitted(Exception):  # noqa: N818 - the condition's reason
 
 
 def admit(
-    objects: Iterable[Mapping[str, Any]], *, owner: Mapping[str, str], labels: Mapping[str, str]
+    objects: Iterable[Mapping[str, Any]], *, owner: Mapping[str, str], labels: Mapping[str, str], host: str = ""
 ) -> list[Manifest]:
     """The objects to apply, in the order to apply them, stamped with namespace, labels and owner.
 
-    `owner` has the name, namespace and uid of the environment. NotAdmitted names the first object that is not allowed.
+    `owner` has the name, namespace and uid of the environment; `host` is its host name, "" if it has none. NotAdmitted
+    names the first object that is not allowed.
     """
     admitted: list[Manifest] = []
     for manifest in objects:
@@ -53,6 +57,7 @@ def admit(
             )
         if kind == "RoleBinding":
             _check_binding(manifest, name, owner["namespace"])
+        _check_hosts(manifest, kind, name, host)
         phase = metadata.get("labels", {}).get(meta.LABEL_PHASE, PHASES[-1])
         if phase not in PHASES:
             raise NotAdmitted(
@@ -74,6 +79,27 @@ def _check_binding(manifest: Mapping[str, Any], name: str, namespace: str) -> No
                 f"the chart renders RoleBinding {name!r} for {subject.get('kind')} {subject.get('name')!r}:"
                 f" only ServiceAccounts of {namespace!r} are allowed"
             )
+
+
+def _check_hosts(manifest: Mapping[str, Any], kind: str, name: str, host: str) -> None:
+    """Who has which host name is decided beforehand: no route may be for another, or for any."""
+    spec = manifest.get("spec") or {}
+    match kind:
+        case "Ingress":
+            found = [rule.get("host") for rule in spec.get("rules") or ()]
+            found += [each for tls in spec.get("tls") or () for each in tls.get("hosts") or ()]
+            found += [None] if "defaultBackend" in spec else []
+        case "HTTPRoute":
+            found = spec.get("hostnames") or [None]
+        case "Certificate":
+            found = [*(spec.get("dnsNames") or ()), *(spec[each] for each in ("commonName",) if each in spec)]
+        case _:
+            return
+    if wrong := [each for each in found if not host or each != host]:
+        raise NotAdmitted(
+            f"the chart renders {kind} {name!r} for {'any host name' if wrong[0] is None else repr(wrong[0])}:"
+            f" {f'only {host!r} is allowed' if host else 'this environment has none'}"
+        )
 
 
 def _stamped(

@@ -3,25 +3,36 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from airfield.api import meta
-from airfield.api.conditions import Condition, ConditionType
-from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, DatabaseStatus, DeletionPolicy
+from airfield.api.conditions import Condition, ConditionType, timestamp
+from airfield.api.environment import (
+    AirflowEnvironment,
+    AirflowEnvironmentStatus,
+    CertificateStatus,
+    DatabaseStatus,
+    DeletionPolicy,
+)
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.history import History
 from airfield.api.tenant import AirflowTenant
+from airfield.environment.certificate import Certificate, Verdict
+from airfield.environment.ensure.certificate import look_at_certificate
 from airfield.environment.ensure.database import ensure_database
 from airfield.environment.ensure.deleted import Farewell, ensure_deleted
-from airfield.environment.ensure.health import ensure_healthy, url
+from airfield.environment.ensure.health import ensure_healthy, internal_url
+from airfield.environment.ensure.hosts import Hosts
 from airfield.environment.ensure.keys import ensure_keys
 from airfield.environment.ensure.memory import Memory
 from airfield.environment.ensure.quota import Quotas
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
 from airfield.environment.events import event
+from airfield.environment.exposure import SCHEME
 from airfield.environment.history import Wanted, recorded, refused, wanted
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.quota import grant_of
@@ -59,6 +70,7 @@ class Controller:
         self._doors = doors
         self._memory = Memory(doors)
         self._quotas = Quotas(doors)
+        self._hosts = Hosts(doors)
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """One pass. The seconds until the next one, None when the environment is gone."""
@@ -67,6 +79,7 @@ class Controller:
             if body is None:
                 self._memory.forget(key)
                 self._quotas.forget(key)
+                self._hosts.forget(key)
                 return None
             try:
                 environment = read(AirflowEnvironment, body)
@@ -99,9 +112,11 @@ class Controller:
             else:
                 outcomes[ConditionType.RESOLVED] = Done()
                 run = Run(self._doors, environment, effective, wants, environment.status or AirflowEnvironmentStatus())
+        beside: dict[ConditionType, Verdict | None] = {}
         if run is not None:
             await self._go_through(run, outcomes)
-        await self._report(environment, body, outcomes, run)
+            beside[ConditionType.CERTIFICATE_VALID] = await look_at_certificate(run)
+        await self._report(environment, body, outcomes, run, beside=beside)
         # What has not come right for long is looked at more rarely.
         patience = min(15.0, run.unready_for().total_seconds() / 20) if run is not None else 0.0
         if run is not None:
@@ -135,6 +150,7 @@ class Controller:
             raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
         blueprint = self._blueprint(environment.spec.class_name)
         effective = resolve(environment, tenant, blueprint)
+        self._hosts.take(effective)
         await self._quotas.grant(effective.tenant, effective)
         if tenant is None or blueprint is None:  # it has no right to resolve then
             raise AssertionError
@@ -204,6 +220,7 @@ class Controller:
         *,
         paused: bool = False,
         deleting: bool = False,
+        beside: Mapping[ConditionType, Verdict | None] = MappingProxyType({}),
     ) -> None:
         """Write the status, if it is another than the one that is there."""
         previous = environment.status or AirflowEnvironmentStatus()
@@ -218,6 +235,7 @@ class Controller:
                 now=self._doors.clock(),
                 paused=paused,
                 deleting=deleting,
+                beside=beside,
             ),
         }
         if run is not None:
@@ -225,6 +243,8 @@ class Controller:
         if not paused and not deleting:
             changes["history"] = self._history(environment, previous, run, changes["conditions"])
         status = previous.model_copy(update=changes).model_dump(mode="json", by_alias=True, exclude_none=True)
+        if run is not None and run.settled_at is not None:
+            self._hosts.settled(run.key, changes["url"])
         if status == body.get("status"):
             return
         metadata = environment.metadata
@@ -284,13 +304,30 @@ def _findings(run: Run) -> dict[str, Any]:
         "tenant": effective.tenant,
         "executor": effective.executor,
         "size": effective.settings.size,
-        "url": url(run),
+        "url": _url(run),
+        "certificate": _certificate(run),
         "admin_secret": Key.ADMIN.secret(effective.name),
         "keys": tuple(run.keys[name] for name in sorted(run.keys)) or run.previous.keys,
         "objects": run.previous.objects if run.objects is None else run.objects,
         "applied": run.previous.applied if run.applied is None else run.applied,
         "database": _database(run),
     }
+
+
+def _url(run: Run) -> str:
+    """Where people find it. Until a route to a new host name is there, and the former one gone, that is the former."""
+    exposed, before = run.effective.exposed, run.previous.url or ""
+    if run.settled_at is None and before.startswith(SCHEME):
+        return before
+    return exposed.url if exposed else internal_url(run)
+
+
+def _certificate(run: Run) -> CertificateStatus | None:
+    exposed, found = run.effective.exposed, run.certificate
+    if exposed is None or not exposed.secret:
+        return None
+    end = timestamp(found.not_after) if isinstance(found, Certificate) else None
+    return CertificateStatus(secret=exposed.secret, not_after=end)
 
 
 def _database(run: Run) -> DatabaseStatus:

@@ -16,6 +16,7 @@ from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.history import ENDED, KEPT, NAME_LIMIT, SAID_LIMIT, Cause, History, Revision, RevisionOutcome
 from airfield.api.objectmeta import ObjectMeta
 from airfield.api.tenant import AirflowTenant
+from airfield.environment.exposure import Exposed
 from airfield.environment.identity import Identity
 from airfield.environment.resolve import Effective
 
@@ -46,12 +47,10 @@ def wanted(
     effective: Effective,
 ) -> Wanted:
     """What an environment resolved to."""
-    # Where a field comes from changes nothing.
-    whole = {each.name: getattr(effective, each.name) for each in fields(effective) if each.name != "origins"}
     return Wanted(
         generation=environment.metadata.generation,
         class_generation=blueprint.metadata.generation,
-        digest=_digest(whole),
+        digest=_digest(effective),
         tenant_digest=_digest([tenant.metadata.name, tenant.spec.labels, tenant.spec.egress, tenant.spec.identity]),
         version=effective.version,
         dags=tuple(map(_shown, effective.bundles)),
@@ -141,8 +140,8 @@ def _plain(value: object) -> object:
         return value.to_json()
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Identity):
-        return {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, Effective | Exposed | Identity):  # where a field comes from changes nothing
+        return {each.name: getattr(value, each.name) for each in fields(value) if each.name != "origins"}
     raise TypeError(f"cannot write {type(value)} as JSON")
 
 

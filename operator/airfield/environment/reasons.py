@@ -33,6 +33,8 @@ class Reason(StrEnum):
     RESERVED_SETTING = "ReservedSetting"
     IDENTITY_REFUSED = "IdentityRefused"
     CEILING_EXCEEDED = "CeilingExceeded"
+    EXPOSURE_REFUSED = "ExposureRefused"
+    HOST_TAKEN = "HostTaken"
 
     # KeysReady.
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word
@@ -54,6 +56,7 @@ class Reason(StrEnum):
 
     # Applied.
     APPLY_REFUSED = "ApplyRefused"
+    KIND_NOT_SERVED = "KindNotServed"
 
     # Healthy.
     STARTING = "Starting"
@@ -63,6 +66,14 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
     UNHEALTHY = "Unhealthy"
     BUNDLE_FAILED = "BundleFailed"
+
+    # CertificateValid.
+    CERTIFICATE_NOT_FOUND = "CertificateNotFound"
+    CERTIFICATE_UNREADABLE = "CertificateUnreadable"
+    CERTIFICATE_MISMATCH = "CertificateMismatch"
+    CERTIFICATE_NOT_YET_VALID = "CertificateNotYetValid"
+    CERTIFICATE_EXPIRING = "CertificateExpiring"
+    CERTIFICATE_EXPIRED = "CertificateExpired"
 
     # Ready of a tenant.
     NAMESPACE_CONFLICT = "NamespaceConflict"

@@ -48,4 +48,5 @@ async def render(
     )
     if not objects:
         raise HelmError("the chart renders no objects; nothing is changed")
-    return admit(objects, owner=owner, labels=effective.labels)
+    host = effective.exposed.host if effective.exposed else ""
+    return admit(objects, owner=owner, labels=effective.labels, host=host)

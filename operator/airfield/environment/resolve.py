@@ -34,6 +34,7 @@ from airfield.environment.checks import (
     check_reserved,
     check_resources,
 )
+from airfield.environment.exposure import Exposed, check_base_url, exposed
 from airfield.environment.governance import check_labels, check_policy, check_stage
 from airfield.environment.identity import Identity, resolve_identity
 from airfield.environment.layers import Layer, merge
@@ -91,6 +92,8 @@ class Effective:
     """That of the class, with what the tenant may reach in addition."""
     identity: Identity | None
     """None: who has an account in the environment logs in with its password."""
+    exposed: Exposed | None
+    """How it is reached from outside of the cluster; None: not at all."""
     values_template: str | None
     origins: Mapping[str, str]
 
@@ -170,6 +173,8 @@ def resolve(
     version, image = _version(settings, blueprint, problems)
     server = _server(settings, blueprint, problems)
     identity = resolve_identity(environment, tenant, blueprint, merged, problems)
+    reached = exposed(environment, tenant.metadata.name, blueprint, problems)
+    problems += check_base_url(settings, merged) if reached else ()
     problems += check_policy(environment, blueprint, settings, image, merged.origins)
     if problems:
         raise Unresolved(problems)
@@ -195,10 +200,12 @@ def resolve(
         server=server,
         network=_network(blueprint, tenant),
         identity=identity,
+        exposed=reached,
         values_template=blueprint.spec.values_template,
         origins={
             **merged.origins,
             **{f"labels[{key}]": "environment" for key in spec.labels or ()},
+            **{f"exposure.{key}": "environment" for key in (spec.exposure.to_json() if spec.exposure else ())},
             **{f"labels[{key}]": f"tenant {tenant.metadata.name}" for key in tenant.spec.labels or ()},
             "catalog.postgresImage": f"class {spec.class_name}" if own_postgres else BUNDLED_LAYER,
         },
@@ -226,7 +233,7 @@ def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) 
     own = {
         key: value
         for key, value in environment.spec.to_json().items()
-        if key not in {"className", "stage", "dags", "labels", "identity"}
+        if key not in {"className", "stage", "dags", "exposure", "identity", "labels"}
     }
     general = blueprint.spec.defaults.to_json() if blueprint.spec.defaults else {}
     stage = next((s.defaults.to_json() for s in blueprint.spec.stages if s.stage == environment.spec.stage), {})

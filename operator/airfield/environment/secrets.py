@@ -161,6 +161,12 @@ def check_names(effective: Effective) -> Outcome:
     """Whether the user's Secrets have other names than the ones that the operator makes, and would take for its own."""
     ours = {key.secret(effective.name) for key in Key}
     ours |= {connection_secret(effective.name, bundle.name) for bundle in effective.bundles}
+    if effective.exposed is not None and effective.exposed.secret in ours:
+        return Stall(
+            Reason.SECRET_INVALID,
+            f"{effective.exposed.secret!r}, of exposure, is the name of a Secret that the operator makes for this"
+            " environment; give the one with the certificate another name",
+        )
     for reference in references(effective):
         if reference.secret in ours:
             return Stall(

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final, Literal
 
 from airfield.api.conditions import TRANSIENT, Condition, ConditionType, carry_transitions, timestamp
 from airfield.api.environment import AirflowEnvironmentStatus
+from airfield.environment.certificate import Verdict
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 
@@ -31,8 +33,12 @@ def conditions(
     now: datetime,
     paused: bool = False,
     deleting: bool = False,
+    beside: Mapping[ConditionType, Verdict | None] = MappingProxyType({}),
 ) -> tuple[Condition, ...]:
-    """The conditions after a reconcile that got as far as `outcomes`; phases beyond that stay as they were."""
+    """The conditions after a reconcile that got as far as `outcomes`; phases beyond that stay as they were.
+
+    `beside`: what Ready does not depend on; None where there is nothing to say any more.
+    """
     stamp = timestamp(now)
 
     def condition(kind: ConditionType, status: Status, reason: Reason, message: str) -> Condition:
@@ -54,6 +60,10 @@ def conditions(
             kept[kind] = condition(kind, "False", outcome.reason, outcome.message)
         elif kind not in kept:
             kept[kind] = condition(kind, "Unknown", Reason.WAITING, "waits for the phases before it")
+    for kind, verdict in beside.items():
+        kept.pop(kind, None)
+        if verdict is not None:
+            kept[kind] = condition(kind, "True" if verdict.valid else "False", verdict.reason, verdict.message)
     blocked = next((outcomes[kind] for kind in PHASES if isinstance(outcomes.get(kind), Wait | Stall)), None)
     if deleting:
         message = blocked.message if isinstance(blocked, Wait | Stall) else "being deleted"

@@ -7,6 +7,7 @@ from typing import Any
 
 from airfield.api.dags import REFRESH_SECONDS, DagBundle
 from airfield.api.network import in_namespace
+from airfield.environment.exposure import Exposed
 from airfield.environment.identity import Identity
 from airfield.environment.resolve import Effective
 from airfield.environment.secrets import Key, connection_secret
@@ -81,6 +82,7 @@ def context(
             "storageClassName": embedded.get("storageClassName", ""),
             "resources": embedded.get("resources", {}),
         },
+        "exposure": _exposure(effective.exposed) if effective.exposed else {},
         "network": {
             "egress": [egress.rule() for egress in effective.network.egress],
             "ingressFrom": [in_namespace(name) for name in effective.network.ingress_from],
@@ -109,6 +111,15 @@ def _identity(identity: Identity) -> dict[str, Any]:
         "sessionMinutes": provider.session_minutes,
         "egress": [egress.rule() for egress in provider.egress],
     }
+
+
+def _exposure(exposed: Exposed) -> dict[str, Any]:
+    if exposed.gateway is not None:
+        return {"host": exposed.host, "gateway": exposed.gateway.to_json()}
+    given = exposed.ingress.to_json() if exposed.ingress else {}
+    ingress = {key: value for key, value in given.items() if key in {"className", "annotations"}}
+    issuer = {"kind": exposed.issuer.kind.value, "name": exposed.issuer.name} if exposed.issuer else {}
+    return {"host": exposed.host, "ingress": {**ingress, "secretName": exposed.secret, "issuer": issuer}}
 
 
 def _variable(variable: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ WATCH_SECONDS = 300.0
 """How long one watch lasts; then the next goes on where it ended."""
 PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0
 """Seconds after a failure: doubling from the first to the most."""
+UNSERVED_PAUSE = 15.0
+"""Seconds until it is looked again whether the API server serves a kind by now."""
 BURST = 50
 """Events after which others have their turn."""
 
@@ -58,14 +60,16 @@ class Reflector:
         metadata_only: bool = False,
         resync_seconds: float = 600.0,
         on_event: Callable[[str], None] = lambda _: None,
+        on_served: Callable[[bool], None] | None = None,
     ) -> None:
         """`resync_seconds`: after so long everything is listed anew, whatever the watch said.
 
-        `on_event` is told the kind of each object that an event of the watch speaks of.
+        `on_event` is told the kind of each object that an event of the watch speaks of. `on_served` is for a kind that
+        the API server may not know: told after each look whether it does; while it does not, there are no objects.
         """
         self._kube, self._kind, self._sink = kube, kind, sink
         self._namespace, self._selector, self._metadata_only = namespace, label_selector, metadata_only
-        self._resync, self._on_event = resync_seconds, on_event
+        self._resync, self._on_event, self._on_served = resync_seconds, on_event, on_served
         self._version = ""
         self._due = 0.0
         self.filled = asyncio.Event()
@@ -84,6 +88,10 @@ class Reflector:
             except ApiError as error:
                 if error.gone:
                     self._version = ""  # what came meanwhile is forgotten by the server: list anew, at once
+                    continue
+                if error.not_found and self._on_served is not None:
+                    self._nothing(self._on_served)
+                    await asyncio.sleep(UNSERVED_PAUSE * random.uniform(1, 1.25))  # noqa: S311 - jitter
                     continue
                 log.warning("watching %s: %s; next try in %.1f s", self._kind.plural, error.message, pause)
             except Exception:
@@ -104,11 +112,21 @@ class Reflector:
                 refs.add(Ref.of(obj))
                 self._sink.seen(obj)
             await asyncio.sleep(0)
+        if self._on_served is not None:
+            self._on_served(True)
         self._sink.listed(self._kind, self._namespace, refs, version)
         self._version = version
         self.listed_at = time.monotonic()
         # Not all kinds at the same time: that would be a burst of work every ten minutes.
         self._due = self.listed_at + self._resync * random.uniform(0.75, 1.25)  # noqa: S311
+        self.filled.set()
+
+    def _nothing(self, on_served: Callable[[bool], None]) -> None:
+        """Take in that the API server does not know the kind: whatever there was of it is gone with its definition."""
+        on_served(False)
+        self._sink.listed(self._kind, self._namespace, (), "")
+        self._version = ""
+        self.listed_at = time.monotonic()
         self.filled.set()
 
     async def _watch(self) -> None:

@@ -1,7 +1,8 @@
 """What Airfield tells Prometheus about itself. One object that is passed around; nothing global.
 
 docs/metrics.md is generated from this registry. What is counted per environment is bounded: an environment has two
-series, four for what it requests and costs, two for what it uses, and every other label has few values.
+series, four for what it requests and costs, two for what it uses, two for its certificate, and every other label has
+few values.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class EnvironmentState(NamedTuple):
     reason: str = ""
     stalled: bool = False
     paused: bool = False
+    certificate: str = ""
+    """Why its certificate does not do, or not for long; "" when there is nothing to say."""
+    expiry: float | None = None
+    """When its certificate expires, in seconds since 1970."""
     conditions: tuple[tuple[str, str], ...] = ()
     """Type and status of each that it has."""
 
@@ -185,6 +190,16 @@ class _Environments(Collector):
             "Environments that have a condition, by its type and status",
             labels=["condition", "status"],
         )
+        certificates = GaugeMetricFamily(
+            "airfield_certificate_problem",
+            "1, as long as an environment's certificate does not do, or not for long; else there is no such series",
+            labels=["namespace", "name", "reason"],
+        )
+        expiry = GaugeMetricFamily(
+            "airfield_certificate_expiry_timestamp_seconds",
+            "When the certificate expires that an environment is served with, where it is in a Secret of its namespace",
+            labels=["namespace", "name"],
+        )
         tally: Tally[tuple[str, ...]] = Tally()
         having: Tally[tuple[str, str]] = Tally()
         for state in self.states():
@@ -197,11 +212,15 @@ class _Environments(Collector):
                 stalled.add_metric([state.namespace, state.name, state.reason], 1)
             if state.paused:
                 paused.add_metric([state.namespace, state.name], 1)
+            if state.certificate:
+                certificates.add_metric([state.namespace, state.name, state.certificate], 1)
+            if state.expiry is not None:
+                expiry.add_metric([state.namespace, state.name], state.expiry)
         for labels, count in sorted(tally.items()):
             counts.add_metric(labels, count)
         for condition, count in sorted(having.items()):
             conditions.add_metric(condition, count)
-        yield from (counts, conditions, info, ready, stalled, paused)
+        yield from (counts, conditions, info, ready, stalled, paused, certificates, expiry)
 
 
 class _Costs(Collector):

@@ -58,6 +58,8 @@ def secrets_of(spec: Mapping[str, Any]) -> Iterator[str]:
     for secret in (spec.get("image") or {}).get("pullSecrets") or ():
         yield from _name(secret)
     yield from _name((spec.get("identity") or {}).get("clientSecretRef"))
+    own = (spec.get("exposure") or {}).get("secretName")
+    yield from _name({"name": own})
     yield from _name(((spec.get("database") or {}).get("external") or {}).get("secret"))
 
 

@@ -12,6 +12,7 @@ from builders import Json
 
 OWNER = {"name": "demo", "namespace": "team-a", "uid": "uid-1"}
 LABELS = {"airfield.dev/tenant": "team", "cost-centre": "4711"}
+HOST = "demo.example.com"
 RBAC = "rbac.authorization.k8s.io/v1"
 
 
@@ -29,8 +30,52 @@ def binding(role_kind: str = "Role", *subjects: Json) -> Json:
     return manifest("RoleBinding", api_version=RBAC, roleRef={"kind": role_kind, "name": "x"}, subjects=list(subjects))
 
 
-def admitted(*objects: Json) -> list[Json]:
-    return admit(objects, owner=OWNER, labels=LABELS)
+def admitted(*objects: Json, host: str = "") -> list[Json]:
+    return admit(objects, owner=OWNER, labels=LABELS, host=host)
+
+
+def ingress(**spec: Any) -> Json:
+    return manifest("Ingress", api_version="networking.k8s.io/v1", spec=spec)
+
+
+def route(*hosts: str) -> Json:
+    return manifest("HTTPRoute", api_version="gateway.networking.k8s.io/v1", spec={"hostnames": list(hosts)})
+
+
+def certificate(**spec: Any) -> Json:
+    return manifest("Certificate", api_version="cert-manager.io/v1", spec=spec)
+
+
+OWN = (
+    ingress(rules=[{"host": HOST}], tls=[{"hosts": [HOST]}]),
+    route(HOST),
+    certificate(dnsNames=[HOST]),
+    certificate(dnsNames=[HOST], commonName=HOST),
+)
+FOREIGN = (
+    (ingress(rules=[{"host": HOST}, {"host": "other.example.com"}]), "'other.example.com'"),
+    (ingress(rules=[{"http": {}}]), "any host name"),
+    (ingress(defaultBackend={}), "any host name"),
+    (ingress(rules=[{"host": HOST}], tls=[{"hosts": ["*.example.com"]}]), "'*.example.com'"),
+    (route(HOST, "other.example.com"), "'other.example.com'"),
+    (route(), "any host name"),
+    (certificate(dnsNames=[HOST, "other.example.com"]), "'other.example.com'"),
+    (certificate(dnsNames=[HOST], commonName="other.example.com"), "'other.example.com'"),
+)
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_routes_are_for_the_own_host_name(own: Json) -> None:
+    assert len(admitted(own, host=HOST)) == 1
+    with pytest.raises(NotAdmitted, match=r"for 'demo.example.com': this environment has none"):
+        admitted(own)
+
+
+@pytest.mark.parametrize(("foreign", "words"), FOREIGN)
+def test_routes_are_for_no_other_host_name(foreign: Json, words: str) -> None:
+    with pytest.raises(NotAdmitted) as error:
+        admitted(foreign, host=HOST)
+    assert f"for {words}: only '{HOST}' is allowed" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +87,8 @@ def admitted(*objects: Json) -> list[Json]:
         (manifest("ClusterRole", api_version=RBAC), "ClusterRole 'a'"),
         (manifest("ClusterRoleBinding", api_version=RBAC), "ClusterRoleBinding 'a'"),
         (manifest("AirflowTenant", api_version="airfield.dev/v1alpha1"), "AirflowTenant"),
-        (manifest("Ingress", api_version="networking.k8s.io/v1"), "Ingress"),
+        (manifest("Gateway", api_version="gateway.networking.k8s.io/v1"), "Gateway"),
+        (manifest("Ingress", api_version="extensions/v1beta1"), "Ingress"),
         (manifest("MutatingWebhookConfiguration", api_version="admissionregistration.k8s.io/v1"), "Mutating"),
         # The kind alone is not enough: another group's ConfigMap or Deployment is something else.
         (manifest("Deployment"), "Deployment 'a'"),
@@ -89,8 +135,9 @@ def test_stamped(api_version: str, kind: str) -> None:
         "ownerReferences": [{"kind": "AirflowEnvironment", "name": "other", "uid": "uid-2"}],
         "finalizers": ["a.example.com/b"],
     }
-    given_object = manifest(kind, api_version=api_version, metadata=spoofed, roleRef={"kind": "Role"}, spec={"x": 1})
-    (found,) = admitted(given_object)
+    spec = {"x": 1, "hostnames": [HOST]}
+    given_object = manifest(kind, api_version=api_version, metadata=spoofed, roleRef={"kind": "Role"}, spec=spec)
+    (found,) = admitted(given_object, host=HOST)
     metadata = found["metadata"]
     assert metadata["namespace"] == "team-a"
     assert metadata["labels"] == {
@@ -111,7 +158,7 @@ def test_stamped(api_version: str, kind: str) -> None:
         "blockOwnerDeletion": False,
     }
     assert metadata.get("ownerReferences") == (None if kind in DATA_KINDS else [owner])
-    assert found["spec"] == {"x": 1}
+    assert found["spec"] == spec
     assert (
         given_object["metadata"] is spoofed | {"name": "a"} or given_object["metadata"]["labels"]["cost-centre"] == "0"
     )

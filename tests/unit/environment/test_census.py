@@ -59,6 +59,31 @@ def condition(kind: str, status: str = "True", reason: str = "Because") -> dict[
             id="paused",
         ),
         pytest.param(
+            {
+                "status": {
+                    "conditions": [condition("CertificateValid", "True", "CertificateExpiring")],
+                    "certificate": {"secret": "demo-tls", "notAfter": "1970-01-01T00:01:00Z"},
+                }
+            },
+            EnvironmentState(
+                *("team-a", "demo"),
+                certificate="CertificateExpiring",
+                expiry=60.0,
+                conditions=(("CertificateValid", "True"),),
+            ),
+            id="a certificate that expires",
+        ),
+        pytest.param(
+            {
+                "status": {
+                    "conditions": [condition("CertificateValid", "True", "Succeeded")],
+                    "certificate": {"secret": "demo-tls", "notAfter": "soon"},
+                }
+            },
+            EnvironmentState("team-a", "demo", conditions=(("CertificateValid", "True"),)),
+            id="a good certificate; a time that is none",
+        ),
+        pytest.param(
             {"status": {"conditions": [condition("Healthy", "False"), condition("Unheard", "True")]}},
             EnvironmentState("team-a", "demo", conditions=(("Healthy", "False"),)),
             id="only types that are ours: a series for each",

@@ -196,9 +196,10 @@ def test_what_an_environment_is_told_by() -> None:
         told_by({"dags": {"bundles": [git_bundle(ref="v2")]}}),
         told_by(of_class={"network": {"egress": [{"cidr": "10.0.0.0/8"}]}}),
         told_by(of_class={"defaults": {"env": [{"name": "A", "value": "b"}]}}),
+        told_by(of_class={"exposure": {"hostTemplate": "{name}.example.com", "ingress": {"className": "public"}}}),
     ]
     of_tenant = [told_by(team={"labels": {"a": "b"}}), told_by(team={"egress": [{"cidr": "10.1.0.0/16"}]})]
-    assert len({plain.digest, *(each.digest for each in (*others, *of_tenant))}) == 7
+    assert len({plain.digest, *(each.digest for each in (*others, *of_tenant))}) == 8
     assert {each.tenant_digest for each in others} == {plain.tenant_digest}
     assert len({plain.tenant_digest, *(each.tenant_digest for each in of_tenant)}) == 3
 

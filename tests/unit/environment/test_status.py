@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from airfield.api.conditions import Condition, ConditionType
 from airfield.api.environment import AirflowEnvironmentStatus
+from airfield.environment.certificate import Verdict
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.status import MESSAGE_LIMIT, PHASES, conditions, next_look
@@ -264,3 +265,24 @@ def test_the_invariants_are_not_empty_words(broken: list[Condition]) -> None:
     check_invariants([GOOD.model_dump(by_alias=True)], 1, secrets=["hunter2"])
     with pytest.raises(AssertionError):
         check_invariants(broken, 1, secrets=["hunter2"])
+
+
+def test_what_ready_does_not_go_by_stands_beside() -> None:
+    """It comes and goes with what there is to say; a pass that did not look leaves it as it was."""
+    kind = ConditionType.CERTIFICATE_VALID
+
+    def after(previous: AirflowEnvironmentStatus, *said: Verdict | None, seconds: float) -> AirflowEnvironmentStatus:
+        now = START + timedelta(seconds=seconds)
+        found = conditions(
+            previous, ALL_DONE, generation=1, now=now, beside=dict.fromkeys([kind], *said) if said else {}
+        )
+        check_invariants(found, 1)
+        return previous.model_copy(update={"conditions": found})
+
+    bad = after(NOTHING, Verdict(False, Reason.CERTIFICATE_EXPIRED, "expired"), seconds=0)
+    assert summary(bad)[kind] == ("False", "CertificateExpired")
+    assert summary(bad)["Ready"] == ("True", "Serving")
+    assert condition(after(bad, seconds=9), kind) == condition(bad, kind)
+    good = after(bad, Verdict(True, Reason.SUCCEEDED, "valid"), seconds=10)
+    assert (condition(good, kind).status, condition(good, kind).last_transition_time[-4:]) == ("True", ":10Z")
+    assert kind not in summary(after(good, None, seconds=20))

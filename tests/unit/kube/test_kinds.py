@@ -23,7 +23,7 @@ def test_path(kind: Kind, namespace: str, name: str, path: str) -> None:
 
 
 def test_every_kind_is_registered_under_its_own_name() -> None:
-    assert len(kinds.KINDS) == 22
+    assert len(kinds.KINDS) == 25
     for (api_version, name), kind in kinds.KINDS.items():
         assert kind_of({"apiVersion": api_version, "kind": name}) is kind
 

@@ -74,6 +74,17 @@ HEALTHY = (("Ready", "True"), ("Healthy", "True"))
             id="several",
         ),
         pytest.param(
+            [EnvironmentState("a", "x", certificate="CertificateExpired", expiry=60.0)],
+            {
+                'airfield_environments{class="",ready="Unknown",reason="",stage="",tenant="",version=""} 1.0',
+                'airfield_environment_info{class="",name="x",namespace="a",stage="",tenant="",version=""} 1.0',
+                'airfield_environment_ready{name="x",namespace="a"} 0.0',
+                'airfield_certificate_problem{name="x",namespace="a",reason="CertificateExpired"} 1.0',
+                'airfield_certificate_expiry_timestamp_seconds{name="x",namespace="a"} 60.0',
+            },
+            id="with a certificate",
+        ),
+        pytest.param(
             [EnvironmentState("a", "new")],
             {
                 'airfield_environments{class="",ready="Unknown",reason="",stage="",tenant="",version=""} 1.0',
@@ -89,7 +100,9 @@ def test_environments(states: list[EnvironmentState], expected: set[str]) -> Non
     metrics.watch_environments(lambda: [EnvironmentState("gone", "gone")])
     assert lines(metrics)
     metrics.watch_environments(lambda: states)
-    assert {line for line in lines(metrics) if line.startswith("airfield_environment")} == expected
+    assert {
+        line for line in lines(metrics) if line.startswith(("airfield_environment", "airfield_certificate"))
+    } == expected
 
 
 def test_two_do_not_share_anything() -> None:

@@ -14,6 +14,7 @@ SPEC: Json = {
     "env": [{"name": "A", "value": "x"}, {"name": "B", "secretKeyRef": {"name": "variables", "key": "b"}}],
     "image": {"pullSecrets": [{"name": "pull"}]},
     "identity": {"clientSecretRef": {"name": "oidc", "key": "secret"}},
+    "exposure": {"host": "a.example.com", "secretName": "own-tls"},
     "database": {"external": {"secret": {"name": "database"}}},
 }
 
@@ -52,7 +53,7 @@ def test_which_secrets_may_be_read_and_by_whom() -> None:
     assert rule == {
         "apiGroups": [""],
         "resources": ["secrets"],
-        "resourceNames": ["database", "git", "oidc", "pull", "variables"],
+        "resourceNames": ["database", "git", "oidc", "own-tls", "pull", "variables"],
         "verbs": ["get"],
     }
     (rule,) = found["Role", "airfield-logins"]["rules"]

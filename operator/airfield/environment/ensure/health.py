@@ -35,7 +35,7 @@ LINES = 1000
 """Of a dag-processor's log: each attempt to fetch a bundle that fails leaves about a hundred."""
 
 
-def url(run: Run) -> str:
+def internal_url(run: Run) -> str:
     """Where the environment's API server answers inside the cluster."""
     return run.doors.settings.airflow_url.format(name=run.effective.name, namespace=run.effective.namespace)
 
@@ -51,7 +51,7 @@ async def ensure_healthy(run: Run) -> Outcome:
     if not isinstance(outcome, Done):
         return outcome
     try:
-        health = await monitor.health(run.doors.http, url(run), TIMEOUT)
+        health = await monitor.health(run.doors.http, internal_url(run), TIMEOUT)
         well, message = monitor.judge(health, expected_components(run.effective))
         if not well:
             reason = Reason.UNREACHABLE if health.error else Reason.UNHEALTHY

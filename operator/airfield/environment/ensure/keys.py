@@ -81,7 +81,9 @@ async def _observe(run: Run) -> list[Object]:
     generated = {key.secret(name) for key in generated_keys(run.effective)}
     given = {reference.secret for reference in references(run.effective)}
     derived = {connection_secret(name, bundle.name) for bundle in run.effective.bundles} | {Key.DATABASE.secret(name)}
-    run.versions = dict.fromkeys(generated | given | derived, "")
+    exposed = run.effective.exposed
+    served = {exposed.secret} - {""} if exposed else set()  # of these it is only looked at, elsewhere
+    run.versions = dict.fromkeys(generated | given | derived | served, "")
     secrets.read_by(run.key, run.versions)
     # What we make ourselves need not be looked for: making it finds out whether it has come into being since.
     sought = given | {each for each in generated if not secrets.absent(run.effective.namespace, each)}

@@ -1,6 +1,6 @@
 """What the phases of one reconcile share: the doors to the outside, and what has been found out so far."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from airfield.api import meta
 from airfield.api.conditions import ConditionType
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, KeyStatus
 from airfield.environment.admit import Manifest
+from airfield.environment.certificate import Certificate
 from airfield.environment.history import Wanted
 from airfield.environment.outcome import Stall
 from airfield.environment.reasons import Reason
@@ -50,6 +51,8 @@ class Doors:
     kube_version: str
     departed: Callable[[Kind, Mapping[str, Any]], None]
     """To be told of one of our resources, as it was, that is gone since we let it go: a watch may begin only later."""
+    unserved: Collection[Kind] = ()
+    """Kinds that environments may have and that the API server does not know."""
 
 
 @dataclass
@@ -81,6 +84,9 @@ class Run:
     """Fingerprint of everything that was applied; None before that is the case."""
     schema_revision: str | None = None
     """The revision that the database's schema is known to be at."""
+    certificate: Certificate | str | None = None
+    """What the Secret holds that the environment is served with, or what is wrong with it; None where there is none."""
+    looked_at_certificate: bool = False
     reached: bool = False
     """Whether the database has answered; until something goes wrong it is not asked again."""
 

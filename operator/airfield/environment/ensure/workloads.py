@@ -16,10 +16,14 @@ from airfield.environment.template.sandbox import ValuesError
 from airfield.environment.values import Endpoint
 from airfield.helm.manifests import HelmError
 from airfield.kube.inventory import Child
-from airfield.kube.kinds import Ref
+from airfield.kube.kinds import CERTIFICATE, HTTP_ROUTE, Ref, kind_of
 
 log = logging.getLogger(__name__)
 
+_MISSING = {
+    HTTP_ROUTE: "install the definitions of the Gateway API, or let the class use an ingress",
+    CERTIFICATE: "install cert-manager, or let the class name a Secret in exposure.ingress.tls.secretName",
+}
 _PODS = frozenset({"Deployment", "StatefulSet"})
 
 
@@ -64,6 +68,9 @@ def _lasting(run: Run) -> list[Manifest]:
 
 async def ensure_applied(run: Run) -> Outcome:
     """Everything but the migration Job, what pods need before the pods; then what nothing wants any more goes."""
+    stall = _unserved(run)
+    if stall is not None:
+        return stall
     rest = [manifest for manifest in run.manifests if phase_of(manifest) == "workloads" and not is_job(manifest)]
     late = {"RoleBinding", *_PODS}  # they refer to the others
     stall = await run.apply(m for m in rest if m["kind"] not in late)
@@ -80,6 +87,19 @@ async def ensure_applied(run: Run) -> Outcome:
     run.applied = inventory.fingerprint(run.key, map(Ref.of, _lasting(run)))
     run.settled_at = inventory.revision(run.key) if run.applied and not unwanted else None
     return Done("; ".join([f"{run.objects} objects", *run.notes]))
+
+
+def _unserved(run: Run) -> Stall | None:
+    """Whether the API server lacks a kind that there is to be an object of; its definition may come later."""
+    lacking = {kind_of(manifest) for manifest in run.manifests} & {*run.doors.unserved}
+    if not lacking:
+        return None
+    kind = min(lacking, key=str)
+    return Stall(
+        Reason.KIND_NOT_SERVED,
+        f"exposure of class {run.effective.class_name!r} needs {kind.kind} of {kind.api_version}, which this"
+        f" cluster does not serve: {_MISSING[kind]}",
+    )
 
 
 async def _prune(run: Run, unwanted: Sequence[Child]) -> None:

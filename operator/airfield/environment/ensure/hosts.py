@@ -1,0 +1,110 @@
+"""Gives each environment its host name, and none to two."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from airfield.api import meta
+from airfield.api.environment import AirflowEnvironment
+from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.api.tenant import AirflowTenant
+from airfield.environment.ensure.run import Doors
+from airfield.environment.exposure import SCHEME, Key, wanted_host
+from airfield.environment.reasons import Reason
+from airfield.environment.resolve import Effective, Unresolved, resolve
+from airfield.environment.unreadable import read
+
+Object = Mapping[str, Any]
+
+
+class Hosts:
+    """Who has which host name: in memory as soon as it is given, and in `status.url` for whoever leads next."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+        self._holders: dict[str, Key] | None = None
+        self._held: dict[Key, set[str]] = {}
+        """All that an environment has: while it moves to another host name, it has two."""
+
+    def take(self, effective: Effective) -> None:
+        """Give the environment the host name that it comes to.
+
+        Raises:
+            Unresolved: when another one has it, or wants it too and is older; says who.
+        """
+        if effective.exposed is None:
+            return
+        host, key, holders = effective.exposed.host, (effective.namespace, effective.name), self._known()
+        first = holders.get(host)
+        if first is None:
+            mine = (_born(self._doors.resources.environments.get(key, {})), key)
+            first = min([mine, *self._others(host, key)])[1]
+        if first != key:
+            raise Unresolved.because(
+                Reason.HOST_TAKEN,
+                f"the host name {host!r} is that of environment {'/'.join(first)}; give one of the two another name,"
+                " or its own in spec.exposure.host where the class allows that",
+            )
+        self._give(host, key)
+
+    def settled(self, key: Key, url: str) -> None:
+        """Take in where an environment is reached, and that it is no longer reached anywhere else."""
+        for host in self._held.get(key, set()) - {url.removeprefix(SCHEME)}:
+            self._free(host, key)
+
+    def forget(self, key: Key) -> None:
+        """Take in that an environment is gone."""
+        for host in self._held.get(key, set()).copy():
+            self._free(host, key)
+
+    def _known(self) -> dict[str, Key]:
+        if self._holders is None:
+            self._holders = {}
+            environments = self._doors.resources.environments
+            for key, body in sorted(environments.items(), key=lambda item: (_born(item[1]), item[0])):
+                url = str((body.get("status") or {}).get("url") or "")
+                host = url.removeprefix(SCHEME)
+                if url.startswith(SCHEME) and host not in self._holders:
+                    self._give(host, key)
+        return self._holders
+
+    def _give(self, host: str, key: Key) -> None:
+        self._known()[host] = key
+        self._held.setdefault(key, set()).add(host)
+
+    def _free(self, host: str, key: Key) -> None:
+        del self._known()[host]
+        self._held[key].discard(host)
+        if not self._held[key]:
+            del self._held[key]
+
+    def _others(self, host: str, me: Key) -> Iterator[tuple[str, Key]]:
+        """When those were created who want the host name, too, and could have it."""
+        for key, body in self._doors.resources.environments.items():
+            if key != me and self._wants(host, key, body):
+                yield _born(body), key
+
+    def _wants(self, host: str, key: Key, body: Object) -> bool:
+        metadata, resources = body["metadata"], self._doors.resources
+        blueprint = resources.classes.get((body.get("spec") or {}).get("className", ""))
+        tenant = resources.holder(key[0])
+        if blueprint is None or tenant is None:
+            return False
+        # Of a thousand environments few come to the same, and only those are looked at closely.
+        if wanted_host(body, tenant["metadata"]["name"], blueprint) != host:
+            return False
+        paused = (metadata.get("annotations") or {}).get(meta.ANNOTATION_PAUSED) == "true"
+        if paused or "deletionTimestamp" in metadata:
+            return False
+        try:
+            resolve(
+                read(AirflowEnvironment, body), read(AirflowTenant, tenant), read(AirflowEnvironmentClass, blueprint)
+            )
+        except (ValidationError, Unresolved):
+            return False
+        return True
+
+
+def _born(body: Object) -> str:
+    return str((body.get("metadata") or {}).get("creationTimestamp", ""))

@@ -1,0 +1,135 @@
+"""A real way into the local cluster: Traefik, which knows Ingresses and the Gateway API; and somebody who takes it."""
+
+import http.client
+import http.cookies
+import os
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode
+
+from cryptography import x509
+
+from demo.platform import Platform
+from e2e.waiting import eventually
+from localcluster import tool
+
+CLASS = "e2e-traefik"
+"""Name of the IngressClass and of the GatewayClass."""
+
+
+@contextmanager
+def traefik(platform: Platform, port: int, log: Path) -> Iterator[None]:
+    """Within the block it serves https on that port of this machine, which reaches the cluster's pods directly."""
+    kinds = [
+        {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "controller": "traefik.io/ingress-controller"},
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "GatewayClass",
+            "controllerName": "traefik.io/gateway-controller",
+        },
+    ]
+    platform.apply(
+        {
+            "apiVersion": kind["apiVersion"],
+            "kind": kind["kind"],
+            "metadata": {"name": CLASS},
+            "spec": {name: value for name, value in kind.items() if name.startswith("controller")},
+        }
+        for kind in kinds
+    )
+    command = (
+        str(tool("traefik")),
+        f"--entrypoints.websecure.address=127.0.0.1:{port}",
+        "--entrypoints.websecure.http.tls=true",
+        f"--providers.kubernetesingress.ingressclass={CLASS}",
+        "--providers.kubernetesgateway=true",
+        "--global.checknewversion=false",
+        "--global.sendanonymoususage=false",
+    )
+    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(platform.cluster.kubeconfig)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        try:
+            eventually("listener", lambda: process.poll() is None and _listens(port), 60, log.read_text)
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass
+class Answer:
+    """What the server said."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+    @property
+    def location(self) -> str:
+        """Where it leads, "" if nowhere."""
+        return str(self.headers.get("Location", ""))
+
+
+@dataclass
+class Browser:
+    """Goes to a host name as if its address were this machine's, believes one authority, and keeps cookies."""
+
+    host: str
+    port: int
+    authority: str
+    """Its certificate, in PEM."""
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def certificate(self) -> x509.Certificate:
+        """What is served for the host name, whoever signed it."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=self.host) as secure,
+        ):
+            return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
+
+    def get(self, path: str) -> Answer:
+        """The answer to a GET; redirects are not followed."""
+        return self._ask("GET", path)
+
+    def post(self, path: str, form: Mapping[str, str]) -> Answer:
+        """The answer to a form."""
+        return self._ask("POST", path, urlencode(form))
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> Answer:
+        """Errors of TLS come through: a certificate for another name, or of another authority, is one."""
+        context = ssl.create_default_context(cadata=self.authority)
+        # As if the port were 443: a browser names it otherwise.
+        headers = {"Host": self.host, "Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        if body is not None:
+            headers |= {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"https://{self.host}{path}"}
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection = http.client.HTTPConnection(self.host)
+        with context.wrap_socket(plain, server_hostname=self.host) as connection.sock:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+        for line in answer.headers.get_all("Set-Cookie") or ():
+            for name, cookie in http.cookies.SimpleCookie(line).items():
+                self.cookies[name] = cookie.value
+        return Answer(answer.status, answer.headers, text)

@@ -1,0 +1,180 @@
+"""From outside of the cluster: a real ingress controller, https, a log-in, and a certificate that is replaced."""
+
+import re
+import ssl
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from certificates import Authority
+from demo.airflow import login
+from e2e.conftest import QUICKSTART
+from e2e.databases import HOST as DATABASE
+from e2e.databases import NAMESPACE as DATABASES
+from e2e.databases import SECRET, DatabaseServer
+from e2e.environments import Environment
+from e2e.ingress import CLASS, Browser, free_port, traefik
+from e2e.waiting import Stopwatch, eventually
+from localcluster import tool
+from localcluster.cluster import current_kubeconfig
+
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.usefixtures("steady"),
+    pytest.mark.skipif(current_kubeconfig() is not None, reason="this machine must reach the pods"),
+]
+
+Object = dict[str, Any]
+NAMESPACE, GATEWAYS = "exposed", "gateways"
+HOST = f"airflow.{NAMESPACE}.e2e.example.com"
+TEMPLATE = "{name}.{namespace}.e2e.example.com"
+AUTHORITY = Authority()
+
+
+@pytest.fixture(scope="module")
+def browser(server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Somebody outside, and an ingress controller."""
+    platform, port = server.platform, free_port()
+    platform.kubectl("apply", "--server-side", "-f", str(tool("gateway-api.yaml")))
+    platform.kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=60s")
+    with traefik(platform, port, tmp_path_factory.mktemp("traefik") / "log"):
+        yield Browser(HOST, port, AUTHORITY.pem)
+
+
+@pytest.fixture(scope="module")
+def environment(server: DatabaseServer) -> Environment:
+    """Of a class that exposes its environments by Ingresses, with the certificate in a Secret that a person makes."""
+    environment = Environment(server.platform, NAMESPACE, "airflow")
+    put_class(server, ingress={"className": CLASS, "tls": {"secretName": "{name}-cert"}})
+    tenant = {"apiVersion": "airfield.dev/v1alpha1", "kind": "AirflowTenant", "metadata": {"name": NAMESPACE}}
+    server.platform.apply([{**tenant, "spec": {"namespaces": [{"name": NAMESPACE}], "allowedClasses": [NAMESPACE]}}])
+    find = ("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name")
+    eventually("namespace", lambda: server.platform.kubectl(*find))
+    environment.apply(className=NAMESPACE, executor="LocalExecutor", database={"server": {}})
+    return environment
+
+
+def put_class(server: DatabaseServer, **way: Object) -> None:
+    """The example's class, with the database server, and a way in."""
+    blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
+    access = {"adminSecret": {"name": SECRET, "namespace": DATABASES}, "maintenanceDatabase": "airfield"}
+    blueprint["metadata"]["name"] = NAMESPACE
+    blueprint["spec"]["databaseServers"] = [{"name": "main", "host": DATABASE, "sslMode": "disable", **access}]
+    blueprint["spec"]["exposure"] = {"hostTemplate": TEMPLATE, **way}
+    server.platform.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(blueprint))  # what it does not name, goes
+
+
+def put_certificate(
+    server: DatabaseServer, namespace: str, name: str, *hosts: str, until: datetime | None = None
+) -> None:
+    """A new certificate in a Secret, instead of the one that is there."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
+    content = AUTHORITY.issue(*hosts, until=until)
+    server.platform.apply([{**secret, "type": "kubernetes.io/tls", "stringData": content}])
+
+
+def test_the_way_in(environment: Environment, server: DatabaseServer, browser: Browser) -> None:
+    watch = Stopwatch()
+    environment.until_ready()
+    watch.lap("Ready")
+    assert environment.status()["url"] == f"https://{HOST}"
+    assert environment.condition("CertificateValid")["reason"] == "CertificateNotFound"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        browser.get("/")
+    put_certificate(server, NAMESPACE, "airflow-cert", HOST)
+    environment.until("CertificateValid", "True", "Succeeded", seconds=60)
+    eventually("certificate", lambda: trusted(browser), 60)
+    watch.lap("a certificate is served")
+    assert f"https://{HOST}" in environment.kubectl("get", "afenv", "airflow", "-o", "wide")
+
+
+def put_gateway(server: DatabaseServer, port: int) -> None:
+    """A Gateway at the ingress controller's port, with a certificate for all host names of the namespace."""
+    server.platform.namespace(GATEWAYS)
+    wildcard = f"*.{HOST.partition('.')[2]}"
+    put_certificate(server, GATEWAYS, "wildcard", wildcard)
+    listener = {
+        "name": "https",
+        "protocol": "HTTPS",
+        "port": port,
+        "hostname": wildcard,
+        "tls": {"certificateRefs": [{"name": "wildcard"}]},
+        "allowedRoutes": {"namespaces": {"from": "All"}},
+    }
+    metadata = {"name": "public", "namespace": GATEWAYS}
+    gateway = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": metadata}
+    server.platform.apply([{**gateway, "spec": {"gatewayClassName": CLASS, "listeners": [listener]}}])
+
+
+def trusted(browser: Browser) -> bool:
+    """Whether a browser that believes the authority gets Airflow's page."""
+    try:
+        return browser.get("/api/v2/version").status == 200
+    except ssl.SSLCertVerificationError:
+        return False
+
+
+def test_logging_in(environment: Environment, browser: Browser) -> None:
+    """Every redirect is to the host name, by https; and the session's cookie is for https only."""
+    assert enter(environment, browser).status == 200
+
+
+def enter(environment: Environment, browser: Browser) -> Any:
+    browser.cookies.clear()
+    leads = browser.get(f"/api/v2/auth/login?next=https://{HOST}/dags")
+    assert leads.status in {302, 307}, leads
+    assert leads.location.startswith(f"https://{HOST}/auth/login/")
+    page = browser.get(leads.location.removeprefix(f"https://{HOST}"))
+    assert page.status == 200, page
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token, page.text
+    user, password = login(environment.platform, environment.namespace, environment.name)
+    form = {"username": user, "password": password, "csrf_token": token[1]}
+    entered = browser.post(leads.location.removeprefix(f"https://{HOST}"), form)
+    assert entered.status == 302, entered.text
+    assert entered.location.startswith((f"https://{HOST}/", "/")), entered.location
+    cookies = entered.headers.get_all("Set-Cookie") or []
+    (session,) = [cookie for cookie in cookies if cookie.startswith("_token=")]
+    assert "Secure" in session, session
+    return browser.get("/ui/auth/me")
+
+
+def test_a_replaced_certificate_is_served_without_a_restart(
+    environment: Environment, server: DatabaseServer, browser: Browser
+) -> None:
+    before, served = environment.picture(), browser.certificate().serial_number
+    until = datetime.fromisoformat(environment.status()["certificate"]["notAfter"]) + timedelta(days=30)
+    watch = Stopwatch()
+    put_certificate(server, NAMESPACE, "airflow-cert", HOST, until=until)
+    eventually("new certificate", lambda: browser.certificate().serial_number != served, 60)
+    watch.lap("the new certificate is served")
+    after = f"{until:%Y-%m-%dT%H:%M:%SZ}"
+    eventually("news of it", lambda: environment.status()["certificate"]["notAfter"] == after, 60)
+    watch.lap("the operator has seen it")
+    assert trusted(browser)
+    assert environment.picture() == before
+
+
+def test_by_the_gateway_api(environment: Environment, server: DatabaseServer, browser: Browser) -> None:
+    """The class changes from Ingresses to a Gateway; Airflow is not restarted, since its host name is the same."""
+    pods, served = pods_of(environment), browser.certificate().serial_number
+    put_gateway(server, browser.port)
+    put_class(server, gateway={"name": "public", "namespace": GATEWAYS, "sectionName": "https"})
+    eventually("route", lambda: environment.items("httproutes"))
+    eventually("end of the Ingress", lambda: not environment.items("ingresses"))
+    environment.until_ready()
+    eventually("certificate of the Gateway", lambda: browser.certificate().serial_number != served, 60)
+    eventually("way in", lambda: trusted(browser), 60)
+    assert environment.condition("CertificateValid") == {}, "it is the Gateway's"
+    assert enter(environment, browser).status == 200
+    assert pods_of(environment) == pods
+    environment.delete()
+    assert environment.names("httproutes,ingresses") == set()
+
+
+def pods_of(environment: Environment) -> set[str]:
+    """The pods that run, by their uids."""
+    return {each["metadata"]["uid"] for each in environment.items("pods")}
