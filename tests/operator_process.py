@@ -33,8 +33,10 @@ class Operator:
         """Start it, with some settings changed, and return when it has listed everything and works."""
         assert self._process is None
         self._port = _free_port()
-        # Always of the same name, as a restarted container is: it leads again at once.
-        chosen = {"IDENTITY": "test", **self.settings, **settings, "METRICS_PORT": str(self._port)}
+        # Always of the same name, as a restarted container is: it leads again at once. With a long lease: who cannot
+        # renew it ends, which happens on a machine that is full of tests, and nothing here would start it again.
+        always = {"IDENTITY": "test", "LEASE_SECONDS": "30"}
+        chosen = {**always, **self.settings, **settings, "METRICS_PORT": str(self._port)}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AIRFIELD_")}
         environment = {
             **clean,

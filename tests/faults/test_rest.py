@@ -2,21 +2,43 @@
 
 from typing import Any
 
+from airfield.kube import kinds
 from faults.fault_site import FaultSite
 from operated_cluster import SYSTEM, Team, eventually
 
+PAGES = "airfield-costs."
 COMPLETE: dict[str, Any] = {"executor": "KubernetesExecutor", "components": {"apiServer": {"replicas": 2}}}
 """With this an environment has objects of all kinds."""
 
 
 def sent(site: FaultSite, team: Team) -> list[str]:
-    """Requests about a team's objects so far, watches apart, and writes to the operator's own namespace."""
+    """Requests about a team's objects so far, watches apart, and writes to the operator's own namespace.
+
+    Among those are pages of the ledger, of which others' are others' business.
+    """
+    ours = page_of(team)
     requests = [each.request for each in list(site.proxy.seen) if each.request.verb != "watch"]
     return [
         f"{each.verb} {each.kind} {each.name}"
         for each in requests
-        if team.name in {each.namespace, each.name} or (each.writes and each.namespace == SYSTEM)
+        if team.name in {each.namespace, each.name}
+        or (each.writes and each.namespace == SYSTEM and (each.name.startswith(ours) or PAGES not in each.name))
     ]
+
+
+def page_of(team: Team) -> str:
+    """How the names of a team's pages of the ledger begin."""
+    return f"{PAGES}{team.name}."
+
+
+async def until_recorded(team: Team) -> None:
+    """Wait until the ledger has what the environment requests, which is written a few seconds later."""
+
+    async def recorded() -> bool:
+        pages = await team.kube.list(kinds.CONFIG_MAP, SYSTEM)
+        return any(page["metadata"]["name"].startswith(page_of(team)) for page in pages)
+
+    await eventually(recorded)
 
 
 def lists(site: FaultSite) -> int:
@@ -30,6 +52,7 @@ async def test_at_rest_nothing_is_sent(site: FaultSite, team: Team) -> None:
     """Neither health polls nor relists write anything, or read any Secret."""
     await team.put_environment(**COMPLETE)
     await team.until_ready()
+    await until_recorded(team)
     site.operator.kill()
     looks = site.looks(team)
     site.operator.start(HEALTH_SECONDS="1", RESYNC_SECONDS="2")
