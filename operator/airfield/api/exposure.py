@@ -1,17 +1,14 @@
 """How people reach environments from outside of the cluster: host names, the route, the certificate."""
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
 from airfield.api.base import DNS_SUBDOMAIN, LIST_SET, TEXT, LabelKey, Model, NamespaceName, ObjectName, Rule
+from airfield.api.placeholders import PLACEHOLDER
 
-PLACEHOLDERS: Final = ("name", "namespace", "tenant", "stage")
-"""What stands in braces in a template of a name. None of their values has a dot."""
-
-_ANY = rf"\{{({'|'.join(PLACEHOLDERS)})\}}"
-_LABEL = rf"([a-z0-9]|{_ANY})(([-a-z0-9]|{_ANY})*([a-z0-9]|{_ANY}))?"
+_LABEL = rf"([a-z0-9]|{PLACEHOLDER})(([-a-z0-9]|{PLACEHOLDER})*([a-z0-9]|{PLACEHOLDER}))?"
 _TEMPLATE = rf"^{_LABEL}(\.{_LABEL})*$"
 
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]

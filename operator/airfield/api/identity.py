@@ -8,9 +8,9 @@ from pydantic import Field, StringConstraints
 
 from airfield.api.base import LIST_SET, ONE_LINE, Model, Rule, SecretKeyReference, list_map, must_match
 from airfield.api.network import Egresses
+from airfield.api.placeholders import PLACEHOLDER
 
-_PLACEHOLDER = r"\{(tenant|namespace|name|stage)\}"
-TELLS_APART: Final = rf"([^{{}}]*{_PLACEHOLDER}([.:/_|]|$))*[^{{}}]*"
+TELLS_APART: Final = rf"([^{{}}]*{PLACEHOLDER}([.:/_|]|$))*[^{{}}]*"
 """Names have no such character, so that no two environments come to the same text."""
 
 
@@ -31,7 +31,7 @@ Pattern = Annotated[
     str,
     StringConstraints(min_length=1, max_length=253, pattern=ONE_LINE),
     must_match(
-        rf"([^{{}}]|{_PLACEHOLDER})*", "placeholders are {tenant}, {namespace}, {name} and {stage}; no other braces"
+        rf"([^{{}}]|{PLACEHOLDER})*", "placeholders are {tenant}, {namespace}, {name} and {stage}; no other braces"
     ),
 ]
 """A text in which placeholders stand for what is known of an environment."""

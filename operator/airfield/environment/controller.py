@@ -1,50 +1,42 @@
 """The reconcile of one environment: gather, go through the phases, write the status."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from airfield.api import meta
-from airfield.api.conditions import Condition, ConditionType, timestamp
+from airfield.api.conditions import ConditionType
 from airfield.api.environment import (
     AirflowEnvironment,
     AirflowEnvironmentStatus,
-    CertificateStatus,
-    DatabaseStatus,
     DeletionPolicy,
 )
 from airfield.api.environment_class import AirflowEnvironmentClass
-from airfield.api.history import History
 from airfield.api.tenant import AirflowTenant
-from airfield.environment.certificate import Certificate, Verdict
 from airfield.environment.ensure.certificate import look_at_certificate
 from airfield.environment.ensure.database import ensure_database
 from airfield.environment.ensure.deleted import Farewell, ensure_deleted
-from airfield.environment.ensure.health import ensure_healthy, internal_url
+from airfield.environment.ensure.health import ensure_healthy
 from airfield.environment.ensure.hosts import Hosts
 from airfield.environment.ensure.keys import ensure_keys
 from airfield.environment.ensure.memory import Memory
 from airfield.environment.ensure.quota import Quotas
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
-from airfield.environment.events import event
-from airfield.environment.exposure import SCHEME
-from airfield.environment.history import Wanted, recorded, refused, wanted
+from airfield.environment.history import Wanted, wanted
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.quota import grant_of
 from airfield.environment.reasons import Reason
+from airfield.environment.report import Pass, public_url, report
 from airfield.environment.resolve import Effective, Unresolved, resolve, validation_messages
-from airfield.environment.secrets import Key
-from airfield.environment.status import conditions, next_look
+from airfield.environment.status import next_look
 from airfield.environment.unreadable import read
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import AIRFLOW_ENVIRONMENT, Ref
-from airfield.kube.resources import answered
-from airfield.runtime.logs import bind, hidden
+from airfield.runtime.logs import bind
 
 log = logging.getLogger(__name__)
 
@@ -88,15 +80,14 @@ class Controller:
             if environment.metadata.deletion_timestamp is not None:
                 return await self._delete(environment, body)
             if environment.metadata.annotations.get(meta.ANNOTATION_PAUSED) == "true":
-                await self._report(environment, body, {}, None, paused=True)
+                await self._report(Pass(environment, body, {}, paused=True))
                 return None
             finalizers = environment.metadata.finalizers
             if meta.FINALIZER not in finalizers and not await self._set_finalizers(
                 environment, [*finalizers, meta.FINALIZER]
             ):
-                self._memory.forget(
-                    key
-                )  # deleted before it was begun: what would be made of it now nobody would remove
+                # Deleted before it was begun: what would be made of it now nobody would remove.
+                self._memory.forget(key)
                 return None
             return await self._ensure(environment, body)
 
@@ -112,11 +103,11 @@ class Controller:
             else:
                 outcomes[ConditionType.RESOLVED] = Done()
                 run = Run(self._doors, environment, effective, wants, environment.status or AirflowEnvironmentStatus())
-        beside: dict[ConditionType, Verdict | None] = {}
+        came_to = Pass(environment, body, outcomes, run)
         if run is not None:
             await self._go_through(run, outcomes)
-            beside[ConditionType.CERTIFICATE_VALID] = await look_at_certificate(run)
-        await self._report(environment, body, outcomes, run, beside=beside)
+            came_to = replace(came_to, beside={ConditionType.CERTIFICATE_VALID: await look_at_certificate(run)})
+        await self._report(came_to)
         # What has not come right for long is looked at more rarely.
         patience = min(15.0, run.unready_for().total_seconds() / 20) if run is not None else 0.0
         if run is not None:
@@ -179,7 +170,7 @@ class Controller:
             self._memory.forget((environment.metadata.namespace, environment.metadata.name))
             log.info("deleted: %s", outcome.message)
             return None
-        await self._report(environment, body, {ConditionType.HEALTHY: outcome}, None, deleting=True)
+        await self._report(Pass(environment, body, {ConditionType.HEALTHY: outcome}, deleting=True))
         return outcome.after
 
     async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> bool:
@@ -205,74 +196,19 @@ class Controller:
             readable["spec"]["className"] = "unknown"
             shell = read(AirflowEnvironment, readable)
         if shell.metadata.deletion_timestamp is None:
-            await self._report(shell, body, {ConditionType.RESOLVED: outcome}, None)
+            await self._report(Pass(shell, body, {ConditionType.RESOLVED: outcome}))
         else:
             return await self._delete(shell, body)
         log.warning("%s/%s cannot be read: %s", *key, outcome.message)
         return outcome.after
 
-    async def _report(
-        self,
-        environment: AirflowEnvironment,
-        body: Mapping[str, Any],
-        outcomes: Mapping[ConditionType, Outcome],
-        run: Run | None,
-        *,
-        paused: bool = False,
-        deleting: bool = False,
-        beside: Mapping[ConditionType, Verdict | None] = MappingProxyType({}),
-    ) -> None:
-        """Write the status, if it is another than the one that is there."""
-        previous = environment.status or AirflowEnvironmentStatus()
-        outcomes = {kind: _without_secrets(outcome) for kind, outcome in outcomes.items()}
-        changes: dict[str, Any] = {
-            # A paused environment's latest wish is noticed, not acted upon: nobody may take its Ready for an answer.
-            "observed_generation": previous.observed_generation if paused else environment.metadata.generation,
-            "conditions": conditions(
-                previous,
-                outcomes,
-                generation=environment.metadata.generation,
-                now=self._doors.clock(),
-                paused=paused,
-                deleting=deleting,
-                beside=beside,
-            ),
-        }
+    async def _report(self, came_to: Pass) -> None:
+        run = came_to.run
         if run is not None:
-            changes |= {**_findings(run), "granted": grant_of(self._quotas.asked(run.effective))}
-        if not paused and not deleting:
-            changes["history"] = self._history(environment, previous, run, changes["conditions"])
-        status = previous.model_copy(update=changes).model_dump(mode="json", by_alias=True, exclude_none=True)
+            came_to = replace(came_to, granted=grant_of(self._quotas.asked(run.effective)))
+        await report(self._doors, came_to)
         if run is not None and run.settled_at is not None:
-            self._hosts.settled(run.key, changes["url"])
-        if status == body.get("status"):
-            return
-        metadata = environment.metadata
-        ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
-        live = await self._doors.kube.apply_status(ref, status)
-        answered(self._doors.resources.environments, (metadata.namespace, metadata.name), live)
-        news = event(metadata, previous, previous.model_copy(update=changes), self._doors.clock())
-        if news is not None and live is not None:
-            await self._publish(news)
-
-    def _history(
-        self,
-        environment: AirflowEnvironment,
-        previous: AirflowEnvironmentStatus,
-        run: Run | None,
-        conditions: Sequence[Condition],
-    ) -> History:
-        wants = run.wanted if run is not None else refused(environment)
-        if not self._doors.settings.changes_recorded:  # then anybody may have written that annotation
-            wants = replace(wants, changed_by={})
-        return recorded(previous.history, wants, conditions, self._doors.clock())
-
-    async def _publish(self, news: Mapping[str, Any]) -> None:
-        """Events are for people; an environment never waits for one."""
-        try:
-            await self._doors.kube.create(news)
-        except ApiError as error:
-            log.warning("an Event was lost: %s", error.message)
+            self._hosts.settled(run.key, public_url(run))
 
 
 def _policy(body: Mapping[str, Any]) -> dict[str, str]:
@@ -288,58 +224,3 @@ def _policy(body: Mapping[str, Any]) -> dict[str, str]:
     if spec.get("deletionPolicy") in set(DeletionPolicy):
         found["deletionPolicy"] = spec["deletionPolicy"]
     return found
-
-
-def _without_secrets(outcome: Outcome) -> Outcome:
-    """What programs of tenants said, a container's last words for instance, may hold what no status may show."""
-    return replace(outcome, message=hidden(outcome.message))
-
-
-def _findings(run: Run) -> dict[str, Any]:
-    """What a reconcile found out beside the conditions."""
-    effective = run.effective
-    return {
-        "version": effective.version,
-        "image": effective.image,
-        "tenant": effective.tenant,
-        "executor": effective.executor,
-        "size": effective.settings.size,
-        "url": _url(run),
-        "certificate": _certificate(run),
-        "admin_secret": Key.ADMIN.secret(effective.name),
-        "keys": tuple(run.keys[name] for name in sorted(run.keys)) or run.previous.keys,
-        "objects": run.previous.objects if run.objects is None else run.objects,
-        "applied": run.previous.applied if run.applied is None else run.applied,
-        "database": _database(run),
-    }
-
-
-def _url(run: Run) -> str:
-    """Where people find it. Until a route to a new host name is there, and the former one gone, that is the former."""
-    exposed, before = run.effective.exposed, run.previous.url or ""
-    if run.settled_at is None and before.startswith(SCHEME):
-        return before
-    return exposed.url if exposed else internal_url(run)
-
-
-def _certificate(run: Run) -> CertificateStatus | None:
-    exposed, found = run.effective.exposed, run.certificate
-    if exposed is None or not exposed.secret:
-        return None
-    end = timestamp(found.not_after) if isinstance(found, Certificate) else None
-    return CertificateStatus(secret=exposed.secret, not_after=end)
-
-
-def _database(run: Run) -> DatabaseStatus:
-    """Which database it is whose schema is known to be at the revision."""
-    content, known = run.contents.get(Key.DATABASE.secret(run.effective.name), {}), run.previous.database
-    mode, revision = run.effective.database_mode, run.schema_revision
-    if known is not None and mode == "external" and revision is not None and revision == known.schema_revision:
-        return known  # the Secret may lead elsewhere by now; until somebody has looked, the revision is this one's
-    return DatabaseStatus(
-        mode=mode,
-        host=content.get("host") or (known.host if known else None),
-        port=int(content["port"]) if "port" in content else (known.port if known else None),
-        name=content.get("database") or (known.name if known else None),
-        schema_revision=revision,
-    )

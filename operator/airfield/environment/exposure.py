@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from airfield.api.environment import AirflowEnvironment, EnvironmentDefaults
 from airfield.api.environment_class import AirflowEnvironmentClass
-from airfield.api.exposure import PLACEHOLDERS, Exposure, Gateway, Ingress, IssuerReference, OwnExposure
+from airfield.api.exposure import Exposure, Gateway, Ingress, IssuerReference, OwnExposure
+from airfield.api.placeholders import fill
 from airfield.environment.checks import Problem
 from airfield.environment.layers import Merged
 from airfield.environment.reasons import Reason
@@ -40,13 +41,6 @@ class Exposed:
         return SCHEME + self.host
 
 
-def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template of a name with its placeholders replaced."""
-    for placeholder in PLACEHOLDERS:
-        template = template.replace(f"{{{placeholder}}}", values.get(placeholder, ""))
-    return template
-
-
 def wanted_host(body: Mapping[str, Any], tenant: str, blueprint: Mapping[str, Any]) -> str | None:
     """The host name that an environment wants, by resources as they are in the cluster; None when it wants none."""
     spec, exposure = body.get("spec") or {}, (blueprint.get("spec") or {}).get("exposure") or {}
@@ -55,7 +49,7 @@ def wanted_host(body: Mapping[str, Any], tenant: str, blueprint: Mapping[str, An
         return own if exposure else None
     metadata = body["metadata"]
     values = {"name": metadata["name"], "namespace": metadata["namespace"], "stage": str(spec.get("stage", ""))}
-    return filled(template, {**values, "tenant": tenant})
+    return fill(template, {**values, "tenant": tenant})
 
 
 def exposed(
@@ -72,7 +66,7 @@ def exposed(
     metadata = environment.metadata
     values = {"name": metadata.name, "namespace": metadata.namespace, "tenant": tenant}
     values["stage"] = environment.spec.stage.value
-    host = own.host or filled(exposure.host_template, values)
+    host = own.host or fill(exposure.host_template, values)
     problems += _check_host(host, own, exposure, class_name)
     tls = exposure.ingress.tls if exposure.ingress else None
     if own.secret_name is not None and exposure.gateway is not None:
@@ -82,7 +76,7 @@ def exposed(
         )
         problems.append(Problem(Reason.EXPOSURE_REFUSED, said))
     issuer = tls.issuer_ref if tls and own.secret_name is None else None
-    secret = own.secret_name or (filled(tls.secret_name, values) if tls and tls.secret_name else "")
+    secret = own.secret_name or (fill(tls.secret_name, values) if tls and tls.secret_name else "")
     if len(secret) > LONGEST:
         said = f"exposure.ingress.tls.secretName of class {class_name!r}: {secret!r} has more than {LONGEST} characters"
         problems.append(Problem(Reason.EXPOSURE_REFUSED, said))

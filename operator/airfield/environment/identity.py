@@ -12,6 +12,7 @@ from airfield.api.base import SecretKeyReference
 from airfield.api.environment import AirflowEnvironment
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.identity import OidcProvider, Role, apart
+from airfield.api.placeholders import fill
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.checks import Problem
 from airfield.environment.layers import Merged
@@ -92,12 +93,6 @@ def resolve_identity(
         problems.append(_refused(f"{whose}: clientId or audience has more than {MOST} characters for this environment"))
     secret = own.client_secret_ref if own else None
     return Identity(provider, client_id, audience, roles, secret)
-
-
-def fill(pattern: str, filler: Mapping[str, str]) -> str:
-    """Replace placeholders, each once: what is filled in is not looked at again."""
-    parts = pattern.split("{")
-    return parts[0] + "".join(filler[name] + rest for name, _, rest in (part.partition("}") for part in parts[1:]))
 
 
 def _above(where: str, group: str, role: Role, given: Mapping[str, Role], highest: Role) -> Problem | None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airfield.api.exposure import IssuerKind
+from airfield.api.placeholders import fill
 from airfield.environment.checks import Problem
-from airfield.environment.exposure import Exposed, filled, wanted_host
+from airfield.environment.exposure import Exposed, wanted_host
 from airfield.environment.outcome import Stall
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Unresolved, resolve
@@ -204,8 +205,8 @@ def test_what_is_wanted_is_told_without_resolving(own: Json | None, exposure: Js
 
 @given(st.dictionaries(st.sampled_from(["name", "namespace", "tenant", "stage"]), st.text(max_size=5)))
 def test_filling_in_never_fails(values: dict[str, str]) -> None:
-    assert filled("x.example.com", values) == "x.example.com"
-    assert "{name}" not in filled("{name}.{stage}", {**values, "name": "a", "stage": "b"})
+    assert fill("x.example.com", values) == "x.example.com"
+    assert "{name}" not in fill("{name}.{stage}", {**values, "name": "a", "stage": "b"})
 
 
 def test_the_examples_of_the_documentation() -> None:

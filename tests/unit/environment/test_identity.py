@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airfield.api.identity import Role, apart
-from airfield.environment.identity import Identity, fill
+from airfield.api.placeholders import fill
+from airfield.environment.identity import Identity
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective, Unresolved, resolve
 from airfield.environment.secrets import references
