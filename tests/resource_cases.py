@@ -414,7 +414,7 @@ def _exposure() -> Iterator[Case]:
         return exposing(ingress={"tls": tls})
 
     issuer = {"kind": "Issuer", "name": "ca"}
-    gateway = {"name": "public", "namespace": "gateways"}
+    gateway = {"name": "public", "namespace": "gateways", "sectionName": "https"}
     yield Case("ingress", exposing(ingress={"className": "public", "annotations": {"example.com/a": "b\nc"}}))
     yield Case("gateway", blueprint(exposure={"hostTemplate": "{name}.example.com", "gateway": gateway}))
     yield Case("two-ways", exposing(gateway=gateway), ONE_WAY)

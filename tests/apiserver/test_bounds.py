@@ -73,7 +73,8 @@ class Bound:
             case "enum":
                 return "Imagined"
         # A control character fits no pattern of ours, most do not even take braces.
-        return next(text for text in ("{{ 7 * 7 }}", "\x1b[31m") if not fits(text, self.schema))
+        longest = self.schema.get("maxLength")
+        return next(text[:longest] for text in ("{{ 7 * 7 }}", "\x1b[31m") if not fits(text[:longest], self.schema))
 
 
 @cache

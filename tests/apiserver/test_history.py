@@ -108,19 +108,19 @@ async def test_nobody_is_named_on_somebodys_word(team: Team) -> None:
         return annotations.get(RECORD)
 
     as_person(team, "mallory", *APPLY, text=manifest(team, {RECORD: "alice"}))
-    assert await named() == "mallory"
+    assert await named() == "1 mallory"
     space = f"--namespace={team.namespace}"
     for command in (("annotate", f"{RECORD}=alice", "--overwrite"), ("annotate", f"{RECORD}-"), ("label", "a=b")):
         as_person(team, "alice", command[0], "afenv/demo", space, *command[1:])
-        assert await named() == "mallory", command
+        assert await named() == "1 mallory", command
     as_person(
         team, "alice", "patch", "afenv", "demo", space, "--type=merge", '--patch={"metadata":{"annotations":null}}'
     )
-    assert await named() == "mallory"
+    assert await named() == "1 mallory"
     await eventually(is_told(team, ("Environment", "mallory", "Succeeded")), 60)
 
     as_person(team, "alice", *APPLY, text=manifest(team))
-    assert await named() == "mallory", "who changes nothing has changed nothing"
+    assert await named() == "1 mallory", "who changes nothing has changed nothing"
     settled = await team.settled_versions()
     as_person(team, "alice", *APPLY, text=manifest(team))
     assert await team.settled_versions() == settled, "what is applied again changes nothing"

@@ -10,12 +10,14 @@ from chart.rendered import MATRIX, Json, pods, render
 from chart.test_schema import EVERYTHING
 from clusters import control_plane, kubectl
 from localcluster import Cluster, tool
+from operated_cluster import define
 
 __all__ = ["control_plane"]
 pytestmark = pytest.mark.apiserver
 
 
 def test_everything_is_valid_and_restricted(control_plane: Cluster) -> None:
+    define(control_plane)
     namespace = f"chart-{uuid.uuid4().hex[:8]}"
     kubectl(control_plane, "create", "namespace", namespace)
     levels = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")]

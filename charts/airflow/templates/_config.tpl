@@ -23,9 +23,14 @@ core:
   executor: {{ .Values.executor }}
   auth_manager: airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager
   execution_api_server_url: http://{{ $name }}-api-server:8080{{ $path }}/execution/
-{{- if .Values.identity.issuer }}
+{{- if or .Values.identity.issuer .Values.exposure.host }}
 fab:
+  {{- if .Values.identity.issuer }}
   session_max_lifetime_minutes: {{ .Values.identity.sessionMinutes | int }}
+  {{- end }}
+  {{- if .Values.exposure.host }}
+  cookie_secure: "True"
+  {{- end }}
 {{- end }}
 {{- with .Values.exposure.host }}
 api:

@@ -62,7 +62,7 @@ def is_true(body: Mapping[str, Any], kind: ConditionType) -> bool:
 
 def timestamp(time: datetime) -> str:
     """As Kubernetes writes it: RFC 3339, UTC, seconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def verdict(

@@ -69,7 +69,7 @@ class Gateway(Model):
 
     name: ObjectName = Field(description="Name of the Gateway.")
     namespace: NamespaceName = Field(description="Its namespace.")
-    section_name: ObjectName | None = Field(default=None, description="Name of the listener; all of them if absent.")
+    section_name: ObjectName = Field(description="Name of the listener, one for https.")
 
 
 class Exposure(Model):

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from airfield.api.base import LIST_ATOMIC, Generation, Model, VersionName, list_map
+from airfield.api.base import LIST_ATOMIC, Generation, Label, Model, VersionName, list_map
 
 KEPT: Final = 10
 """So many revisions stay; Events and the audit log of the API server know of the others."""
@@ -52,7 +52,7 @@ class Revision(Model):
     by: Annotated[str, StringConstraints(max_length=NAME_LIMIT)] | None = Field(
         default=None,
         description="The user who changed the environment, its class or its tenant, as the API server knew them. Absent"
-        " where no admission policy records it.",
+        " where no admission policy recorded it, or more than one change came together.",
     )
     started: Time = Field(description="When the operator began with it.", json_schema_extra={"format": "date-time"})
     ended: Time | None = Field(
@@ -71,7 +71,11 @@ class Revision(Model):
     ] = Field(default=(), description="Its DAG bundles: `name@ref` of git, `name@image`.")
     class_generation: Generation = Field(default=-1, description="The generation of the class.")
     digest: Digest | None = Field(default=None, description="Of what it resolved to; absent where it was refused.")
+    tenant: Label | None = Field(default=None, description="The tenant.")
     tenant_digest: Digest | None = Field(default=None, description="Of what the tenant adds to it.")
+    operator: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None, description="Version of the operator."
+    )
 
 
 History = Annotated[tuple[Revision, ...], Field(max_length=KEPT), list_map("revision")]

@@ -1,18 +1,19 @@
 """`airfield history`: what an environment was to be, who wanted it, and what became of it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
-from airfield.api.history import ENDED, RevisionOutcome
+from airfield.api.history import RevisionOutcome
 from airfield.cli import cluster
 from airfield.cli.output import Cell, Table, age, to_json
 
 Object = dict[str, Any]
 
 HEADERS: Final = ("REVISION", "AGE", "CAUSE", "BY", "VERSION", "DAGS", "OUTCOME", "AFTER", "WHY")
-COLOURS: Final = {
+COLOURS: Final[Mapping[str, str]] = {
     RevisionOutcome.SUCCEEDED: "green",
     RevisionOutcome.IN_PROGRESS: "yellow",
     RevisionOutcome.STALLED: "red",
@@ -32,13 +33,13 @@ async def history(name: str, *, namespace: str | None, output: str, context: str
         for line in Table(*HEADERS).lines([row(revision, datetime.now(UTC)) for revision in found]):
             click.echo(line)
     else:
-        click.echo("The operator has not looked at it yet; does it run?", err=True)
+        click.echo("It has none: the operator has not acted on it yet. `airfield status` says why.", err=True)
 
 
 def row(revision: Object, now: datetime) -> list[Cell]:
     """One revision in the table; AFTER is how long it took, or has been taking."""
-    outcome = RevisionOutcome(revision["outcome"])
-    until = datetime.fromisoformat(revision["ended"]) if outcome in ENDED else now
+    outcome, ended = str(revision.get("outcome")), revision.get("ended")
+    until = datetime.fromisoformat(ended) if ended else now
     return [
         str(revision["revision"]),
         age(revision["started"], now),
@@ -46,7 +47,7 @@ def row(revision: Object, now: datetime) -> list[Cell]:
         revision.get("by") or "<unknown>",
         revision.get("version") or "<none>",
         ",".join(revision.get("dags") or ()) or "<none>",
-        (outcome.value, COLOURS[outcome]),
+        (outcome, COLOURS.get(outcome, "")),
         age(revision["started"], until),
         ": ".join(filter(None, (revision.get("reason"), revision.get("message")))),
     ]

@@ -16,6 +16,7 @@ from airfield.api.environment import (
 )
 from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
+from airfield.environment.certificate import Verdict
 from airfield.environment.ensure.certificate import look_at_certificate
 from airfield.environment.ensure.database import ensure_database
 from airfield.environment.ensure.deleted import Farewell, ensure_deleted
@@ -106,7 +107,7 @@ class Controller:
         came_to = Pass(environment, body, outcomes, run)
         if run is not None:
             await self._go_through(run, outcomes)
-            came_to = replace(came_to, beside={ConditionType.CERTIFICATE_VALID: await look_at_certificate(run)})
+            came_to = replace(came_to, beside=await self._look_beside(run))
         await self._report(came_to)
         # What has not come right for long is looked at more rarely.
         patience = min(15.0, run.unready_for().total_seconds() / 20) if run is not None else 0.0
@@ -128,6 +129,14 @@ class Controller:
             if not isinstance(outcomes[kind], Done):
                 return
 
+    async def _look_beside(self, run: Run) -> dict[ConditionType, Verdict | None]:
+        """What Ready does not depend on; nothing new of it while the API server does not say."""
+        try:
+            return {ConditionType.CERTIFICATE_VALID: await look_at_certificate(run)}
+        except ApiError as error:
+            log.warning("the certificate was not looked at: %s", error.message)
+            return {}
+
     def _when_ready(self) -> float:
         """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly."""
         return max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
@@ -142,7 +151,11 @@ class Controller:
         blueprint = self._blueprint(environment.spec.class_name)
         effective = resolve(environment, tenant, blueprint)
         self._hosts.take(effective)
-        await self._quotas.grant(effective.tenant, effective)
+        try:
+            await self._quotas.grant(effective.tenant, effective)
+        except Unresolved:
+            self._hosts.give_back(environment)
+            raise
         if tenant is None or blueprint is None:  # it has no right to resolve then
             raise AssertionError
         return effective, wanted(environment, tenant, blueprint, effective)

@@ -34,7 +34,7 @@ def event(
         return None
     if old is None or (old.status, old.reason) != (new.status, new.reason):
         reason, note = new.reason, new.message
-    elif revision is not None and revision.outcome is not RevisionOutcome.IN_PROGRESS:
+    elif revision is not None and before.history and revision.outcome is not RevisionOutcome.IN_PROGRESS:
         reason, note = f"Revision{revision.outcome.value}", revision.message or ""
     else:
         return None

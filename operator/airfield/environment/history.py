@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from airfield import __version__
 from airfield.api import meta
 from airfield.api.base import Model
 from airfield.api.conditions import Condition, ConditionType, timestamp
@@ -29,7 +30,9 @@ class Wanted:
     class_generation: int = -1
     digest: str | None = None
     """None where it cannot be resolved."""
+    tenant: str | None = None
     tenant_digest: str | None = None
+    operator: str | None = None
     version: str | None = None
     dags: tuple[str, ...] = ()
     changed_by: Mapping[Cause, str | None] = field(default_factory=dict)
@@ -51,7 +54,9 @@ def wanted(
         generation=environment.metadata.generation,
         class_generation=blueprint.metadata.generation,
         digest=_digest(effective),
+        tenant=tenant.metadata.name,
         tenant_digest=_digest([tenant.metadata.name, tenant.spec.labels, tenant.spec.egress, tenant.spec.identity]),
+        operator=__version__,
         version=effective.version,
         dags=tuple(map(_shown, effective.bundles)),
         changed_by={
@@ -81,23 +86,27 @@ def _is_of(revision: Revision, wanted: Wanted) -> bool:
 
 
 def _begun(newest: Revision | None, wanted: Wanted, now: datetime) -> Revision:
-    cause = _cause(newest, wanted)
+    cause, known = _cause(newest, wanted)
     return Revision(
         revision=newest.revision + 1 if newest else 1,
         generation=wanted.generation,
         cause=cause,
-        by=wanted.changed_by.get(cause),
+        by=wanted.changed_by.get(cause) if known else None,
         started=timestamp(now),
         outcome=RevisionOutcome.IN_PROGRESS,
     )
 
 
-def _cause(newest: Revision | None, wanted: Wanted) -> Cause:
+def _cause(newest: Revision | None, wanted: Wanted) -> tuple[Cause, bool]:
+    """What was changed; and whether the one who changed it last is who made the difference."""
     if newest is None or newest.generation != wanted.generation:
-        return Cause.ENVIRONMENT
-    if newest.tenant_digest != wanted.tenant_digest:
-        return Cause.TENANT
-    return Cause.CLASS if newest.class_generation != wanted.class_generation else Cause.OPERATOR
+        return Cause.ENVIRONMENT, True
+    same_operator = newest.operator == wanted.operator
+    if newest.class_generation != wanted.class_generation:  # since when there may have been several changes
+        return Cause.CLASS, same_operator and newest.class_generation + 1 == wanted.class_generation
+    if same_operator and newest.tenant_digest != wanted.tenant_digest:
+        return Cause.TENANT, newest.tenant == wanted.tenant
+    return Cause.OPERATOR, False
 
 
 def _superseded(revision: Revision, now: datetime) -> Revision:
@@ -120,7 +129,9 @@ def _judged(revision: Revision, wanted: Wanted, conditions: Sequence[Condition],
         changes |= {
             "class_generation": wanted.class_generation,
             "digest": wanted.digest,
+            "tenant": wanted.tenant,
             "tenant_digest": wanted.tenant_digest,
+            "operator": wanted.operator,
             "version": wanted.version,
             "dags": wanted.dags,
         }
@@ -150,5 +161,6 @@ def _shown(bundle: DagBundle) -> str:
 
 
 def _changed_by(metadata: ObjectMeta) -> str | None:
-    who = metadata.annotations.get(meta.ANNOTATION_CHANGED_BY)
-    return who[:NAME_LIMIT] if who else None
+    """Who made the generation that there is; None where that was not recorded."""
+    generation, _, who = metadata.annotations.get(meta.ANNOTATION_CHANGED_BY, "").partition(" ")
+    return who[:NAME_LIMIT] if who and generation == str(metadata.generation) else None

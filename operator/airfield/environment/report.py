@@ -82,7 +82,7 @@ async def report(doors: Doors, came_to: Pass) -> None:
     if document == came_to.body.get("status"):
         return
     ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
-    live = await doors.kube.apply_status(ref, document)
+    live = await doors.kube.apply_status(ref, document, uid=metadata.uid)
     answered(doors.resources.environments, (metadata.namespace, metadata.name), live)
     news = event(metadata, previous, status, doors.clock())
     if news is not None and live is not None:

@@ -18,7 +18,7 @@ from airfield.environment.resolve import validation_messages
 T = TypeVar("T", bound=Model)
 
 ROUNDS = 32
-"""So many places of a status are left out, one after the other; what has more is left out as a whole."""
+"""So many times something of a status is left out; what cannot be read then is left out as a whole."""
 _CONDITIONS = TypeAdapter(tuple[Condition, ...])
 
 
@@ -34,10 +34,14 @@ def read(model: type[T], body: Mapping[str, Any]) -> T:
         try:
             return model.model_validate(body)
         except ValidationError as error:
-            where = next((problem["loc"] for problem in error.errors() if problem["loc"][0] == "status"), None)
-            if where is None:
+            problems = [problem for problem in error.errors() if problem["loc"][0] == "status"]
+            if not problems:
                 raise
-            body = {**body, "status": _without(body["status"], where[1:])}
+            status = body["status"]
+            # Unknown fields all at once: each item of a list may have some. The rest by and by: items move.
+            for problem in [each for each in problems if each["type"] == "extra_forbidden"] or problems[:1]:
+                status = _without(status, problem["loc"][1:])
+            body = {**body, "status": status}
     return model.model_validate({**body, "status": None})
 
 

@@ -164,9 +164,14 @@ class KubeClient(Transport):
                 return None
             raise
 
-    async def apply_status(self, ref: Ref, status: Mapping[str, Any]) -> Object | None:
-        """Replace the whole status. The object afterwards, or None when it does not exist."""
-        return await self.patch(ref, [{"op": "add", "path": "/status", "value": status}], subresource="status")
+    async def apply_status(self, ref: Ref, status: Mapping[str, Any], *, uid: str = "") -> Object | None:
+        """Replace the whole status. The object afterwards, or None when it does not exist.
+
+        Raises:
+            ApiError: `invalid` when there is another object by now than the one with that uid.
+        """
+        same = [{"op": "test", "path": "/metadata/uid", "value": uid}] if uid else []
+        return await self.patch(ref, [*same, {"op": "add", "path": "/status", "value": status}], subresource="status")
 
     async def set_finalizers(self, ref: Ref, uid: str, version: str, finalizers: Sequence[str]) -> Object | None:
         """Replace the finalizers of an object as it was seen. The object afterwards, or None when it is gone.

@@ -20,7 +20,7 @@ from airfield.environment.values import context
 from builders import Json, blueprint, effective, environment, tenant
 
 TEMPLATE = "{name}-{namespace}.example.com"
-GATEWAY = {"name": "public", "namespace": "gateways"}
+GATEWAY = {"name": "public", "namespace": "gateways", "sectionName": "https"}
 ISSUER = {"kind": "Issuer", "name": "ca"}
 
 

@@ -25,7 +25,7 @@ Json = Mapping[str, Any]
 NONE: Json = {}
 START = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PEOPLE = {Cause.ENVIRONMENT: "alice", Cause.CLASS: "carol", Cause.TENANT: "tom"}
-FIRST = Wanted(1, 1, "a", "t", "3.3.2", ("dags@main",), PEOPLE)
+FIRST = Wanted(1, 1, "a", "team", "t", "0.1.0", "3.3.2", ("dags@main",), PEOPLE)
 READY: Outcome = Done()
 STARTING: Outcome = Wait(Reason.STARTING, "scheduler: 0 of 1 pods")
 STUCK: Outcome = Stall(Reason.UNHEALTHY, "scheduler: ImagePullBackOff")
@@ -92,6 +92,26 @@ TABLE = [
         "the tenant's labels",
         [(FIRST, READY), (replace(FIRST, digest="d", tenant_digest="u"), STARTING)],
         [(2, "Tenant", "tom", "InProgress"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "a class that changed twice: who made the difference is not known",
+        [(FIRST, READY), (replace(MOVED, class_generation=3), STARTING)],
+        [(2, "Class", None, "InProgress"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "a class and an operator: nor is it then",
+        [(FIRST, READY), (replace(MOVED, operator="0.2.0"), STARTING)],
+        [(2, "Class", None, "InProgress"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "a namespace that is another tenant's now",
+        [(FIRST, READY), (replace(FIRST, digest="d", tenant="other", tenant_digest="u"), STARTING)],
+        [(2, "Tenant", None, "InProgress"), (1, "Environment", "alice", "Succeeded")],
+    ),
+    (
+        "an operator with other defaults, and another way to tell what a tenant adds",
+        [(FIRST, READY), (replace(FIRST, digest="e", tenant_digest="u", operator="0.2.0"), READY)],
+        [(2, "Operator", None, "Succeeded"), (1, "Environment", "alice", "Succeeded")],
     ),
     (
         "an operator with other defaults",
@@ -212,11 +232,29 @@ def test_what_an_environment_is_told_by() -> None:
     assert of_team.tenant_digest != plain.tenant_digest
 
 
-def test_a_name_that_is_too_long() -> None:
+@pytest.mark.parametrize(
+    ("record", "who"),
+    [
+        ("1 alice", "alice"),
+        ("1 a b", "a b"),
+        (f"1 {'x' * 1000}", "x" * 256),
+        ("2 alice", None),
+        ("alice", None),
+        ("1 ", None),
+        ("", None),
+    ],
+)
+def test_a_record_is_of_one_generation(record: str, who: str | None) -> None:
+    """What was written for another one, or before there was a policy, names nobody."""
     mine = environment()
-    named = mine.metadata.model_copy(update={"annotations": {"airfield.dev/changed-by": "x" * 1000}})
-    who = refused(mine.model_copy(update={"metadata": named})).changed_by[Cause.ENVIRONMENT]
-    assert who == "x" * 256
+    noted = mine.metadata.model_copy(update={"annotations": {"airfield.dev/changed-by": record}})
+    assert refused(mine.model_copy(update={"metadata": noted})).changed_by[Cause.ENVIRONMENT] == who
+
+
+def test_an_upgrade_from_before_there_were_histories_is_no_event() -> None:
+    old = AirflowEnvironmentStatus(conditions=conditions_of(READY, FIRST))
+    new = old.model_copy(update={"history": lived((FIRST, READY))})
+    assert event(ObjectMeta(name="demo"), old, new, START) is None
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,12 @@ from urllib.parse import urlsplit
 
 import requests
 from airfield_oidc import Refused, Settings, Verifier, person
+from airflow.configuration import conf
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
-from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
+from airflow.providers.fab.auth_manager.security_manager.override import (
+    FabAirflowSecurityManagerOverride,
+    FabException,
+)
 from airflow.providers.fab.auth_manager.views.auth_oauth import CustomAuthOAuthView
 from airflow.providers.fab.www.views import redirect
 from authlib.integrations.flask_client import FlaskOAuth2App
@@ -51,6 +55,13 @@ class Session(OAuth2Session):
 
 class Provider(FlaskOAuth2App):
     client_cls = Session
+
+    def authorize_redirect(self, redirect_uri=None, **kwargs):
+        """To where Airflow says that it is, if it does: proxies may not say how people have come."""
+        base = conf.get("api", "base_url", fallback="") or ""
+        if redirect_uri and base.startswith(("https://", "http://")):
+            redirect_uri = base.rstrip("/") + urlsplit(redirect_uri).path.removeprefix(urlsplit(base).path.rstrip("/"))
+        return super().authorize_redirect(redirect_uri, **kwargs)
 
     def load_server_metadata(self):
         try:
@@ -140,7 +151,12 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
             )
         if user is None:
             email = f"{who.username}@{urlsplit(SETTINGS.issuer).hostname}"
-            user = self.add_user(who.username, who.first_name, who.last_name, email, roles, hashed_password=UNUSABLE)
+            try:
+                user = self.add_user(
+                    who.username, who.first_name, who.last_name, email, roles, hashed_password=UNUSABLE
+                )
+            except FabException as error:  # somebody of that name came in at the same moment
+                raise Refused("Your account is just being made. Try again.") from error
         if rotate_session_id:
             self._rotate_session_id()
         self.update_user_auth_stat(user)

@@ -48,6 +48,11 @@ class Hosts:
             )
         self._give(host, key)
 
+    def give_back(self, environment: AirflowEnvironment) -> None:
+        """Take in that an environment cannot be what it was given a host name for; where it is reached, it stays."""
+        metadata, status = environment.metadata, environment.status
+        self.settled((metadata.namespace, metadata.name), (status.url if status else None) or "")
+
     def settled(self, key: Key, url: str) -> None:
         """Take in where an environment is reached, and that it is no longer reached anywhere else."""
         for host in self._held.get(key, set()) - {url.removeprefix(SCHEME)}:
