@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -46,6 +46,15 @@ class Authority:
         signed = built.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         return {"tls.crt": signed + "".join(chain), "tls.key": private}
+
+
+def composite() -> str:
+    """An RSA key whose primes are none. To look at the primes of a key takes half a minute if they are large enough."""
+    p, q, e = 3 * (2**521 - 1), 2**607 - 1, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q))
+    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def encoded(content: dict[str, str]) -> dict[str, str]:

@@ -443,6 +443,7 @@ def _exposure() -> Iterator[Case]:
     yield Case("suffixes", exposing(hostSuffixes=["example.com", "example.org"]))
     yield Case("suffix-twice", exposing(hostSuffixes=["example.com"] * 2), "Duplicate value")
     yield Case("suffix", exposing(hostSuffixes=["*.example.com"]), "hostSuffixes[0]")
+    yield Case("suffix-of-tenants", exposing(hostSuffixes=["{tenant}.example.com"]))
     yield from _bounds("warning", lambda days: exposing(expiryWarningDays=days), 1, 365)
     yield Case("own", environment(exposure={"host": "team.example.com", "secretName": "team-tls"}))
     for host in ("*.example.com", "a b", "-a", "A.example.com", "a..b", "https://a", ""):

@@ -138,6 +138,7 @@ def environment(team: Team, name: str = "demo", namespace: str = "", **spec: Any
     return json.dumps({**body, "spec": team.environment_spec(**spec)})
 
 
+UNBOUND = '{"metadata":{"finalizers":null}}'
 APPLY = ("apply", "--server-side", "-f-")
 FORCE = ("apply", "--server-side", "--force-conflicts", "-f-")
 
@@ -212,6 +213,8 @@ async def test_ways_out_that_are_none(staffed: Team, neighbour_versions: tuple[s
         (operators, ("create", "-f-"), secret(staffed, "token", kind=token, annotations=of_account)),
         # To keep another tenant from being deleted.
         ("cannot set blockOwnerDeletion", ("create", "-f-"), owned(staffed, "x", "1", block=True)),
+        # To leave behind what nobody looks after.
+        ("is the operator's", ("patch", "afenv", "demo", space, "--type=merge", "-p", UNBOUND), ""),
         # Rights and rules.
         ("forbidden", ("label", "namespace", staffed.namespace, f"{label}={neighbour}", "--overwrite"), ""),
         (

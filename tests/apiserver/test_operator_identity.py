@@ -57,6 +57,17 @@ async def test_from_a_provider_to_roles(team: Team) -> None:
     await team.until_ready()
 
 
+async def test_nobody_brings_the_keys_to_airflow(team: Team) -> None:
+    """Who may write Secrets may not choose who the administrator is, nor what tokens are signed with."""
+    await team.put_class(identity={"oidc": OIDC})
+    await team.put_secret("demo-admin", {"username": "me", "password": "of-my-own"})
+    await team.put_environment()
+    await team.until_stuck("SecretInvalid", "demo-admin", "was not made by the operator", "delete it")
+    await team.kube.delete(team.ref(kinds.SECRET, "demo-admin"))
+    await team.until_ready()
+    assert (await team.secret("demo-admin"))["username"] == "admin"
+
+
 async def _gone(team: Team) -> bool:
     return await team.get(kinds.CONFIG_MAP, "demo-identity") is None
 

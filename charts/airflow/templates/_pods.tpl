@@ -43,12 +43,15 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- if .root.Values.exposure.host }}{{ $own = append $own "FORWARDED_ALLOW_IPS" }}{{ end -}}
 {{- range .root.Values.env }}
 {{- if has .name $own }}{{ fail (printf "env %s is set by the chart; remove it" .name) }}{{ end }}
+{{- /* What says where the provider is, or brings code along, is not for who lets people in. */}}
+{{- if not (and (has "identity" $reads) (regexMatch "^(?i)(LD_.*|PYTHON.*|.*_PROXY|SSL_CERT_.*|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE)$" .name)) }}
 - name: {{ .name | quote }}
   {{- if .secret }}
   valueFrom: {secretKeyRef: {name: {{ .secret.name | quote }}, key: {{ .secret.key | quote }}}}
   {{- else }}
   value: {{ .value | replace "$" "$$" | toJson }}
   {{- end }}
+{{- end }}
 {{- end }}
 - {name: AIRFLOW_HOME, value: /opt/airflow}
 - {name: AIRFLOW_CONFIG, value: /etc/airfield/config/airflow.cfg}

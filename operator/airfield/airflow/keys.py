@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from base64 import urlsafe_b64encode
-from typing import Any
+from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.fernet import Fernet
@@ -38,6 +38,10 @@ def password(length: int = 24) -> str:
     return "".join(secrets.choice(UNAMBIGUOUS) for _ in range(length))
 
 
+MOST: Final = 16384
+"""Characters of a private key or a JWKS that somebody brings: an Ed25519 key has 120, as a JWK 250."""
+
+
 def jwt_keys() -> tuple[str, str]:
     """The files for `[api_auth] jwt_private_key_path` (PKCS 8, PEM) and `trusted_jwks_url` (JSON)."""
     key = Ed25519PrivateKey.generate()
@@ -58,15 +62,19 @@ def check_fernet(text: str) -> str | None:
 
 def check_jwt(private_pem: str, jwks: str) -> str | None:
     """What is wrong with the pair, None when Airflow will accept the tokens that it signs."""
+    if len(private_pem) > MOST or len(jwks) > MOST:
+        return f"the private key or the JWKS has more than {MOST} characters"
     try:
-        key = load_pem_private_key(private_pem.encode(), password=None)
+        # Whether an RSA key is a good one would take half a minute to see, and it is refused in any case.
+        key = load_pem_private_key(private_pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return "the private key is not an unencrypted private key in PEM format"
     if not isinstance(key, Ed25519PrivateKey):
         return "the private key is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519"
     try:
         listed = json.loads(jwks)["keys"]
-        found = [jwk for jwk in listed if jwk["kid"] == _public_jwk(key)["kid"]]
+        kid = _public_jwk(key)["kid"]
+        found = [jwk for jwk in listed if jwk["kid"] == kid]
     except (ValueError, KeyError, TypeError, RecursionError):
         return 'the JWKS is not a JSON object with a list "keys", each with a "kid"'
     if any("d" in jwk for jwk in listed):

@@ -11,6 +11,7 @@ from airfield.api.placeholders import PLACEHOLDER
 _LABEL = rf"([a-z0-9]|{PLACEHOLDER})(([-a-z0-9]|{PLACEHOLDER})*([a-z0-9]|{PLACEHOLDER}))?"
 _TEMPLATE = rf"^{_LABEL}(\.{_LABEL})*$"
 
+Template = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_TEMPLATE)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
 
 
@@ -40,7 +41,7 @@ class IngressTls(Model):
     )
 
     issuer_ref: IssuerReference | None = None
-    secret_name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_TEMPLATE)] | None = Field(
+    secret_name: Template | None = Field(
         default=None,
         description="Secret with `tls.crt` and `tls.key` in the environment's namespace; may have the placeholders of"
         " `hostTemplate`.",
@@ -88,12 +89,14 @@ class Exposure(Model):
         ),
     )
 
-    host_template: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_TEMPLATE)] = Field(
+    host_template: Template = Field(
         description="Host names: `{name}.{namespace}.airflow.example.com`. In braces stand name, namespace, tenant and"
         " stage."
     )
-    host_suffixes: Annotated[tuple[Host, ...], Field(max_length=16), LIST_SET] = Field(
-        default=(), description="Domains below which environments may choose a host name themselves."
+    host_suffixes: Annotated[tuple[Template, ...], Field(max_length=16), LIST_SET] = Field(
+        default=(),
+        description="Domains below which environments may choose a host name themselves: `{tenant}.data.example.com`;"
+        " without {tenant} all tenants choose among the same names.",
     )
     ingress: Ingress | None = None
     gateway: Gateway | None = None

@@ -150,11 +150,12 @@ class Controller:
             raise Unresolved.because(Reason.NO_TENANT, f"the AirflowTenant cannot be read: {found}") from None
         blueprint = self._blueprint(environment.spec.class_name)
         effective = resolve(environment, tenant, blueprint)
-        self._hosts.take(effective)
+        news = self._hosts.take(effective)
         try:
             await self._quotas.grant(effective.tenant, effective)
         except Unresolved:
-            self._hosts.give_back(environment)
+            if news:
+                self._hosts.give_back(effective)
             raise
         if tenant is None or blueprint is None:  # it has no right to resolve then
             raise AssertionError

@@ -67,7 +67,7 @@ def exposed(
     values = {"name": metadata.name, "namespace": metadata.namespace, "tenant": tenant}
     values["stage"] = environment.spec.stage.value
     host = own.host or fill(exposure.host_template, values)
-    problems += _check_host(host, own, exposure, class_name)
+    problems += _check_host(host, own, exposure, class_name, values)
     tls = exposure.ingress.tls if exposure.ingress else None
     if own.secret_name is not None and exposure.gateway is not None:
         said = (
@@ -90,9 +90,12 @@ def exposed(
     )
 
 
-def _check_host(host: str, own: OwnExposure, exposure: Exposure, class_name: str) -> Iterator[Problem]:
-    if own.host is not None and not own.host.endswith(tuple(f".{suffix}" for suffix in exposure.host_suffixes)):
-        allowed = ", ".join(exposure.host_suffixes) or "none"
+def _check_host(
+    host: str, own: OwnExposure, exposure: Exposure, class_name: str, values: Mapping[str, str]
+) -> Iterator[Problem]:
+    suffixes = [fill(suffix, values) for suffix in exposure.host_suffixes]
+    if own.host is not None and not own.host.endswith(tuple(f".{suffix}" for suffix in suffixes)):
+        allowed = ", ".join(suffixes) or "none"
         yield Problem(
             Reason.EXPOSURE_REFUSED,
             f"spec.exposure.host: {host!r} is below none of the domains that class {class_name!r} allows ({allowed});"

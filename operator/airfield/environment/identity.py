@@ -26,6 +26,13 @@ SESSION_OPTIONS: Final = (
     ("fab", "session_max_lifetime_minutes"),
 )
 """Options that `sessionMinutes` decides."""
+WAYS_AROUND: Final = (
+    ("api_auth", "jwt_leeway"),
+    ("core", "plugins_folder"),
+    ("fab", "cache_ttl"),
+    ("logging", "logging_config_class"),
+)
+"""Options that let roles outlive their groups, or code of others into the API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,10 @@ def resolve_identity(
     for section, option in SESSION_OPTIONS:
         if option in merged.settings.get("config", {}).get(section, {}):
             said = f"config.{section}.{option}: how long a login lasts is for the class to say; remove it"
+            problems.append(Problem(Reason.RESERVED_SETTING, said))
+    for section, option in WAYS_AROUND:
+        if option in merged.settings.get("config", {}).get(section, {}):
+            said = f"config.{section}.{option}: could let people in past the provider; remove it"
             problems.append(Problem(Reason.RESERVED_SETTING, said))
     whose = f"class {blueprint.metadata.name!r}: identity.oidc"
     if provider.ca_bundle is not None and not _certificates(provider.ca_bundle):

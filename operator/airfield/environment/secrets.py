@@ -40,6 +40,8 @@ FIELDS: Final[Mapping[Key, tuple[str, ...]]] = {
     Key.DATABASE: ("uri", "host", "port", "database", "username", "password"),
 }
 
+OPENS_AIRFLOW: Final = frozenset({Key.ADMIN, Key.API, Key.JWT})
+"""Who knows one of these can be anybody in Airflow."""
 IRREPLACEABLE: Final = frozenset({Key.FERNET})
 """Without the Fernet key every stored connection and variable is unreadable: a new one is no substitute."""
 

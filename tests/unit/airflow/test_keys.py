@@ -23,6 +23,7 @@ from airfield.airflow.keys import (
     jwt_keys,
     password,
 )
+from certificates import composite
 
 PRIVATE, JWKS = jwt_keys()
 OTHER_PRIVATE, OTHER_JWKS = jwt_keys()
@@ -109,7 +110,9 @@ def test_keys_in_overlap() -> None:
         (PRIVATE, "[]", "not a JSON object"),
         (PRIVATE, '{"keys": [1]}', "not a JSON object"),
         (PRIVATE, '{"keys": [{}]}', "not a JSON object"),
-        (PRIVATE, "[" * 100_000, "not a JSON object"),
+        (PRIVATE, "[" * 10_000, "not a JSON object"),
+        (PRIVATE, "[" * 100_000, "more than 16384 characters"),
+        (composite(), JWKS, "not an Ed25519 key"),  # whose primes nobody looks at
         (PRIVATE, '{"keys": []}', "lacks the private key's public half"),
         (PRIVATE, OTHER_JWKS, "lacks the private key's public half"),
         (PRIVATE, JWKS.replace(KID, "another"), "lacks the private key's public half"),

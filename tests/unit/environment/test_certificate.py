@@ -7,11 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from airfield.api.conditions import timestamp
 from airfield.api.exposure import Ingress, IssuerReference
-from airfield.environment.certificate import FIELDS, Certificate, certificate_of, is_for, judge
+from airfield.environment.certificate import FIELDS, MOST, Certificate, certificate_of, is_for, judge
 from airfield.environment.exposure import Exposed
 from airfield.environment.reasons import Reason
-from certificates import Authority, encoded
+from certificates import Authority, composite, encoded
 
 HOST = "demo.example.com"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -52,6 +53,9 @@ def test_the_first_of_a_chain_to_expire_counts() -> None:
         (encoded({**GOOD, "tls.key": "no key"}), "tls.key holds no private key in PEM"),
         (encoded({**GOOD, "tls.key": GOOD["tls.crt"]}), "tls.key holds no private key in PEM"),
         (encoded({**GOOD, "tls.key": AUTHORITY.issue(HOST)["tls.key"]}), "is not the key of the first certificate"),
+        # Whoever looked whether these are primes would stand still where they are large.
+        (encoded({**GOOD, "tls.key": composite()}), "is not the key of the first certificate"),
+        (encoded({**GOOD, "tls.key": "x" * MOST}), f"tls.key has more than {MOST} characters"),
     ],
 )
 def test_unreadable(data: dict[str, str], words: str) -> None:
@@ -60,6 +64,10 @@ def test_unreadable(data: dict[str, str], words: str) -> None:
     assert words in found
     verdict = judge(EXPOSED, found, NOW)
     assert (verdict.valid, verdict.reason) == (False, Reason.CERTIFICATE_UNREADABLE)
+
+
+def test_the_first_and_the_last_year() -> None:
+    assert [timestamp(datetime(year, 1, 1, tzinfo=UTC))[:4] for year in (1, 9999)] == ["0001", "9999"]
 
 
 @given(

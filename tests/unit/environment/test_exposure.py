@@ -209,6 +209,13 @@ def test_filling_in_never_fails(values: dict[str, str]) -> None:
     assert "{name}" not in fill("{name}.{stage}", {**values, "name": "a", "stage": "b"})
 
 
+def test_each_tenant_has_names_of_its_own_below_a_suffix() -> None:
+    below: Json = {"hostTemplate": "{name}.example.com", "hostSuffixes": ["{tenant}.data.example.com"]}
+    assert exposed({"host": "a.team.data.example.com"}, **below).host == "a.team.data.example.com"
+    with pytest.raises(Unresolved, match=r"allows \(team\.data\.example\.com\)"):
+        exposed({"host": "a.other.data.example.com"}, **below)
+
+
 def test_the_examples_of_the_documentation() -> None:
     text = (Path(__file__).parents[3] / "docs" / "exposure.md").read_text(encoding="utf-8")
     specs = [yaml.safe_load(block)["spec"] for block in re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)]

@@ -16,6 +16,8 @@ from airfield.environment.resolve import Effective, Unresolved, resolve
 from airfield.environment.unreadable import read
 
 Object = Mapping[str, Any]
+MOST = 3
+"""Host names that an environment can have while it moves: that which it leaves, the next, and a change of mind."""
 
 
 class Hosts:
@@ -27,14 +29,14 @@ class Hosts:
         self._held: dict[Key, set[str]] = {}
         """All that an environment has: while it moves to another host name, it has two."""
 
-    def take(self, effective: Effective) -> None:
-        """Give the environment the host name that it comes to.
+    def take(self, effective: Effective) -> bool:
+        """Give the environment the host name that it comes to. Whether it had not had it before.
 
         Raises:
             Unresolved: when another one has it, or wants it too and is older; says who.
         """
         if effective.exposed is None:
-            return
+            return False
         host, key, holders = effective.exposed.host, (effective.namespace, effective.name), self._known()
         first = holders.get(host)
         if first is None:
@@ -46,12 +48,22 @@ class Hosts:
                 f"the host name {host!r} is that of environment {'/'.join(first)}; give one of the two another name,"
                 " or its own in spec.exposure.host where the class allows that",
             )
+        held = self._held.get(key, set())
+        if host not in held and len(held) >= MOST:
+            raise Unresolved.because(
+                Reason.HOST_TAKEN,
+                f"this environment has {', '.join(sorted(held))}, and has not moved from the one to the other yet; go"
+                f" back to one of them, or wait, before it asks for {host!r}",
+            )
+        if host in held:
+            return False
         self._give(host, key)
+        return True
 
-    def give_back(self, environment: AirflowEnvironment) -> None:
-        """Take in that an environment cannot be what it was given a host name for; where it is reached, it stays."""
-        metadata, status = environment.metadata, environment.status
-        self.settled((metadata.namespace, metadata.name), (status.url if status else None) or "")
+    def give_back(self, effective: Effective) -> None:
+        """Take in that an environment cannot be what it was just given a host name for."""
+        if effective.exposed is not None:
+            self._free(effective.exposed.host, (effective.namespace, effective.name))
 
     def settled(self, key: Key, url: str) -> None:
         """Take in where an environment is reached, and that it is no longer reached anywhere else."""

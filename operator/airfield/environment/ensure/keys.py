@@ -19,6 +19,7 @@ from airfield.environment.reasons import Reason
 from airfield.environment.rollout import LABEL_DERIVED
 from airfield.environment.secrets import (
     FIELDS,
+    OPENS_AIRFLOW,
     Key,
     SecretFact,
     check_host,
@@ -113,7 +114,7 @@ def _learn(run: Run, secret: Object) -> None:
     run.contents[name] = content
     key = next((key for key in Key if key.secret(run.effective.name) == name), None)
     if key is not None and key in generated_keys(run.effective):
-        problem = problem or _problem(key, content)
+        problem = problem or _problem(key, content) or _brought(run, key, secret)
     found = fingerprint(data, _pepper(run, name))
     generated = secret["metadata"].get("annotations", {}).get(meta.ANNOTATION_GENERATED) == found
     keys = fernet_fingerprints(content.get("fernet-key", "")) if name == Key.FERNET.secret(run.effective.name) else ()
@@ -146,6 +147,17 @@ def _problem(key: Key, content: Mapping[str, str]) -> str | None:
     if key is Key.DATABASE:
         return check_port(content["port"]) or check_password(content["password"])
     return None
+
+
+def _brought(run: Run, key: Key, secret: Object) -> str | None:
+    """Behind a provider nobody chooses who the administrator is, or what tokens are signed with."""
+    made = meta.ANNOTATION_GENERATED in secret["metadata"].get("annotations", {})
+    if run.effective.identity is None or key not in OPENS_AIRFLOW or made:
+        return None
+    return (
+        "was not made by the operator; in a class with an OpenID Connect provider nobody else may make it: delete it,"
+        " and there will be a new one"
+    )
 
 
 async def _create(run: Run, key: Key) -> Object:
