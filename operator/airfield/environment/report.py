@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airfield.api import meta
@@ -47,7 +46,8 @@ class Pass:
     """None where it was not resolved."""
     granted: Grant | None = None
     """What it has of its tenant's quota."""
-    beside: Mapping[ConditionType, Verdict | None] = MappingProxyType({})
+    beside: Mapping[ConditionType, Verdict | None] = field(default_factory=dict)
+    """What Ready does not depend on."""
     paused: bool = False
     deleting: bool = False
 

@@ -223,9 +223,9 @@ def test_the_examples_of_the_documentation() -> None:
     found = effective(environment(), blueprint(**by_ingress)).exposed
     assert found is not None
     assert (found.url, found.secret) == ("https://demo.team-a.airflow.example.com", "demo-tls")
-    found = effective(environment(**own), blueprint(**by_ingress)).exposed
+    found = effective(environment(**own), blueprint(**by_ingress), tenant("team-a")).exposed
     assert found is not None
-    assert (found.host, found.secret, found.issuer) == ("forecasts.data.example.com", "forecasts-tls", None)
+    assert (found.host, found.secret, found.issuer) == ("forecasts.team-a.data.example.com", "forecasts-tls", None)
     routed = effective(environment(), blueprint(**by_gateway))
     assert routed.exposed is not None
     assert routed.exposed.gateway is not None
