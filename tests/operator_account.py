@@ -9,7 +9,7 @@ import yaml
 
 from airfield.helm.manifests import documents
 from clusters import kubectl
-from demo.platform import OPERATOR_CHART, SYSTEM
+from demo.platform import OPERATOR_CHART, SYSTEM, Platform
 from localcluster import Cluster, tool
 
 RIGHTS = frozenset(
@@ -50,6 +50,7 @@ def rights(manifests: Iterable[Json]) -> list[Json]:
 def log_in(cluster: Cluster, kubeconfig: Path, *settings: str) -> Path:
     """Give the operator its rights in a cluster that has its namespace; `kubeconfig` is written, and lets it log in."""
     kubectl(cluster, "apply", "--server-side", "-f-", text=yaml.safe_dump_all(rights(render(*settings))))
+    Platform(cluster).await_policies()
     token = kubectl(cluster, "create", "token", "airfield", f"--namespace={SYSTEM}", "--duration=12h").strip()
     document = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))
     document["users"][0]["user"] = {"token": token}

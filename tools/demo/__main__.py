@@ -9,14 +9,13 @@ from typing import Any
 import click
 
 from demo.airflow import run_dag
-from demo.platform import GIT, REPOSITORY, SYSTEM, Platform, PlatformError
+from demo.platform import GIT, QUICKSTART, REPOSITORY, SYSTEM, Platform, PlatformError
 from imagebuild.build import build
 from imagebuild.images import RECIPES
 from localcluster import Cluster, LocalClusterError
 from localcluster.binaries import MINIMUM_GO
 from localcluster.cluster import current_kubeconfig
 
-QUICKSTART = REPOSITORY / "examples" / "quickstart"
 NAMESPACE, NAME, DAG = "team-a-dev", "demo", "hello"
 READY_SECONDS = 600
 TENANT_SECONDS = 60

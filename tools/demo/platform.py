@@ -21,7 +21,10 @@ RESTRICTED = {
     "pod-security.kubernetes.io/enforce-version": "latest",
 }
 
+QUICKSTART = REPOSITORY / "examples" / "quickstart"
 CRD_SECONDS = 60
+NOT_KNOWN_YET = "There can be a delay between when CustomResourceDefinitions are created and when they are available"
+"""What the API server says to who makes a resource of a kind that its mutating policies do not know yet."""
 
 Object = dict[str, Any]
 
@@ -65,6 +68,19 @@ class Platform:
                 raise PlatformError(f"the CRDs are not established after {CRD_SECONDS} s")
             time.sleep(0.1)
 
+    def await_policies(self) -> None:
+        """Return when our resources can be made: for some seconds the policy that records changes knows no new CRD."""
+        files = [f"--filename={QUICKSTART / name}" for name in ("class.yaml", "tenant.yaml")]
+        deadline = time.monotonic() + CRD_SECONDS
+        while True:
+            try:
+                self.kubectl("create", "--dry-run=server", *files)
+            except PlatformError as error:
+                if NOT_KNOWN_YET in str(error) and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    continue
+            return  # whatever else is wrong does not pass with time
+
     def helm(self, *arguments: str) -> str:
         """Run helm in the operator's namespace; its standard output."""
         return self._run([str(tool("helm")), *arguments, "--namespace", SYSTEM])
@@ -79,6 +95,7 @@ class Platform:
         adopt = ("--server-side=true", "--force-conflicts", "--take-ownership")
         self.helm("upgrade", "--install", "airfield", str(chart), *adopt, *(f"--set={pair}" for pair in settings))
         self.await_crds()
+        self.await_policies()
         self.kubectl("-n", SYSTEM, "rollout", "status", "deployment/airfield", "--timeout=180s")
 
     def install_git(self, repositories: Mapping[str, Path], namespace: str = GIT, password: str = "") -> None:

@@ -220,9 +220,9 @@ class Controller:
         run = came_to.run
         if run is not None:
             came_to = replace(came_to, granted=grant_of(self._quotas.asked(run.effective)))
+            if run.settled_at is not None:  # before those who wait for a host name are told of it
+                self._hosts.settled(run.key, public_url(run))
         await report(self._doors, came_to)
-        if run is not None and run.settled_at is not None:
-            self._hosts.settled(run.key, public_url(run))
 
 
 def _policy(body: Mapping[str, Any]) -> dict[str, str]:
