@@ -70,9 +70,7 @@ class Controller:
         with bind(environment="/".join(key)):
             body = self._doors.resources.environments.get(key)
             if body is None:
-                self._memory.forget(key)
-                self._quotas.forget(key)
-                self._hosts.forget(key)
+                self._forget(key)
                 return None
             try:
                 environment = read(AirflowEnvironment, body)
@@ -87,9 +85,7 @@ class Controller:
             if meta.FINALIZER not in finalizers and not await self._set_finalizers(
                 environment, [*finalizers, meta.FINALIZER]
             ):
-                # Deleted before it was begun: what would be made of it now nobody would remove.
-                self._memory.forget(key)
-                return None
+                return None  # deleted before it was begun: what would be made of it now nobody would remove
             return await self._ensure(environment, body)
 
     async def _ensure(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float:
@@ -193,12 +189,20 @@ class Controller:
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
         live = await self._doors.kube.set_finalizers(ref, metadata.uid, metadata.resource_version, finalizers)
         if live is None or (metadata.deletion_timestamp is not None and not finalizers):
-            known = self._doors.resources.environments.get((metadata.namespace, metadata.name))
+            key = metadata.namespace, metadata.name
+            known = self._doors.resources.environments.get(key)
+            self._forget(key)  # before those are told who wait for what it had
             if known is not None and known["metadata"]["uid"] == metadata.uid:
                 self._doors.departed(AIRFLOW_ENVIRONMENT, known)
             return False
         self._doors.resources.observe_environment(live)
         return True
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        """Take in that an environment is gone."""
+        self._memory.forget(key)
+        self._quotas.forget(key)
+        self._hosts.forget(key)
 
     async def _invalid(self, key: tuple[str, str], body: Mapping[str, Any], error: ValidationError) -> float | None:
         """A resource that this operator cannot read, made under other CRDs: say so, and touch nothing else."""
