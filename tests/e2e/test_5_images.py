@@ -212,10 +212,11 @@ def test_the_operators_image_renders(pods: Pods) -> None:
     files = [f"--from-file={file}" for file in sorted(QUICKSTART.glob("*.yaml"))]
     pods.kubectl("create", "configmap", "quickstart", *files)
     examples = (("/examples", {"configMap": {"name": "quickstart"}}),)
-    command = ["python", "-m", "airfield.cli.main", "render", "-o", "json", "-f", "/examples"]
-    code, said = pods.run("render", OPERATOR, TMP, volumes=examples, command=command)
+    # A pod's log mixes both streams, line by line, as they come.
+    script = "python -m airfield.cli.main render -o json -f /examples 2>/tmp/said || { cat /tmp/said; exit 1; }"
+    code, said = pods.run("render", OPERATOR, TMP, volumes=examples, command=["sh", "-c", script])
     assert code == 0, said
-    items = json.loads(said[said.index("{") : said.rindex("}") + 1])["items"]
+    items = json.loads(said)["items"]
     assert "Deployment/demo-scheduler" in {f"{each['kind']}/{each['metadata']['name']}" for each in items}
 
 
