@@ -115,8 +115,10 @@ def _boiled_down(obj: Json, *, rollouts: bool) -> Json:
 def _observed(resource: Json, *, history: bool = True) -> Json:
     """One of our own resources: what its status says, and whether it says it of the latest wish."""
     metadata, status = resource["metadata"], {**resource.get("status", {})}
+    passing = {_ACCEPTED}
     if not history:
         status.pop("history", None)
+        passing.add(meta.ANNOTATION_CHANGED_BY)
     generation = metadata["generation"]
     conditions = [
         {**condition, "observedGeneration": generation - condition["observedGeneration"]}
@@ -127,7 +129,7 @@ def _observed(resource: Json, *, history: bool = True) -> Json:
         "spec": resource["spec"],
         "metadata": {
             "labels": metadata.get("labels"),
-            "annotations": {k: v for k, v in metadata.get("annotations", {}).items() if k != _ACCEPTED} or None,
+            "annotations": {k: v for k, v in metadata.get("annotations", {}).items() if k not in passing} or None,
             "finalizers": metadata.get("finalizers"),
         },
         "status": {**status, "observedGeneration": behind, "conditions": conditions},
