@@ -23,6 +23,8 @@ RESTRICTED = {
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 CRD_SECONDS = 60
+RECORDING = "mutatingadmissionpolicybindings/airfield-changed-by"
+RECORD = "airfield.dev/changed-by:"
 NOT_KNOWN_YET = "There can be a delay between when CustomResourceDefinitions are created and when they are available"
 """What the API server says to who makes a resource of a kind that its mutating policies do not know yet."""
 
@@ -69,17 +71,30 @@ class Platform:
             time.sleep(0.1)
 
     def await_policies(self) -> None:
-        """Return when our resources can be made: for some seconds the policy that records changes knows no new CRD."""
+        """Return when our resources can be made, and who makes them is recorded where the cluster does that.
+
+        The API server takes some seconds to see a policy, and some more until it can apply it to what new CRDs define.
+        """
+        try:
+            recording = self.kubectl("get", "--ignore-not-found", RECORDING, "--output=name")
+        except PlatformError:  # it knows no such policies
+            return
+        if not recording:
+            return
         files = [f"--filename={QUICKSTART / name}" for name in ("class.yaml", "tenant.yaml")]
         deadline = time.monotonic() + CRD_SECONDS
         while True:
             try:
-                self.kubectl("create", "--dry-run=server", *files)
+                made = self.kubectl("create", "--dry-run=server", "--output=yaml", *files)
             except PlatformError as error:
-                if NOT_KNOWN_YET in str(error) and time.monotonic() < deadline:
-                    time.sleep(0.2)
-                    continue
-            return  # whatever else is wrong does not pass with time
+                if NOT_KNOWN_YET not in str(error):
+                    return  # they are there already, or something is wrong that does not pass with time
+            else:
+                if made.count(RECORD) == len(files):
+                    return
+            if time.monotonic() > deadline:
+                raise PlatformError(f"nothing is recorded by {RECORDING} after {CRD_SECONDS} s")
+            time.sleep(0.2)
 
     def helm(self, *arguments: str) -> str:
         """Run helm in the operator's namespace; its standard output."""
