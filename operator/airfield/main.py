@@ -136,9 +136,12 @@ async def operate(settings: Settings, fence: Fence) -> None:
         finally:
             queues = (watches.environments, watches.tenants, watches.classes)
             await asyncio.gather(*(queue.stop(grace=20) for queue in queues))
+            leading.cancel()
+            # It has last things to write, and kopf's end is the end of every task.
+            await asyncio.gather(leading, return_exceptions=True)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(leading, holding, return_exceptions=True)
+            await asyncio.gather(holding, return_exceptions=True)
             await lease.release()
             await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -170,7 +173,7 @@ async def _lead(
     environments = EnvironmentController(doors)
     classes = ClassController(doors)
     news = max(NEWS, 2.0 * doors.settings.lease_seconds)  # nobody saw to what came between two leaders
-    await asyncio.gather(
+    work = (
         _work(
             "environment",
             watches.environments,
@@ -185,6 +188,9 @@ async def _lead(
         recorder.run(),
         usage.run(),
     )
+    async with asyncio.TaskGroup() as group:  # waits for all of them, whichever ends first
+        for each in work:
+            group.create_task(each)
 
 
 def _tenant(resources: Resources, key: tuple[str, str]) -> dict[str, str]:
