@@ -36,7 +36,7 @@ LATER = {"version": "3.3.9", "image": "airfield/airflow:3.3.9"}
 """A version of which there is no template yet."""
 HOSTS: Json = {"hostTemplate": "{name}.{namespace}.example.com"}
 SECURED: Json = {**HOSTS, "ingress": {"tls": {"issuerRef": {"name": "ca"}}}}
-ROUTED: Json = {**HOSTS, "gateway": {"name": "public", "namespace": "gateways"}}
+ROUTED: Json = {**HOSTS, "gateway": {"name": "public", "namespace": "gateways", "sectionName": "https"}}
 GIT = {"bundles": [{"name": "dags", "git": {"url": "https://git.example.com/dags.git", "ref": "main"}}]}
 
 
