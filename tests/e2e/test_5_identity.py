@@ -65,7 +65,8 @@ class Site:
         page.locator("#username").fill(who)
         page.locator("#password").fill(USERS[who][1])
         page.locator("#kc-login").click()
-        page.wait_for_url(f"{SITE}/**")
+        # Not only at the address that the provider sends back to: who goes on from there is not logged in yet.
+        page.wait_for_url(lambda url: url.startswith(SITE) and "oauth-authorized" not in url)
 
     def of(self, who: str, client: str = "console") -> str:
         """A token of the provider's for somebody."""
