@@ -55,6 +55,11 @@ def conditions_of(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {condition["type"]: condition for condition in (body.get("status") or {}).get("conditions") or ()}
 
 
+def ready_of(conditions: Sequence[Condition]) -> Condition | None:
+    """The condition that is the sum of all others; None before anybody has looked."""
+    return next((condition for condition in conditions if condition.type == ConditionType.READY), None)
+
+
 def is_true(body: Mapping[str, Any], kind: ConditionType) -> bool:
     """Whether a resource as it is in the cluster has that condition, and it is True."""
     return conditions_of(body).get(kind, {}).get("status") == "True"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from airfield.api.conditions import timestamp
 from airfield.cli import cluster
 from airfield.cli.output import Failure, Table, to_json
 from airfield.costs import store
@@ -58,7 +59,7 @@ async def costs(month: str, tenant: str | None, *, by: str, output: str, namespa
         whose = f"tenant {tenant!r} in " if tenant else ""
         click.echo(f"Nothing was recorded for {whose}{month} in namespace {namespace!r}.", err=True)
     elif bounds(month)[1] > now:
-        click.echo(f"{month} is not over: this is what it cost until {_instant(now)}.", err=True)
+        click.echo(f"{month} is not over: this is what it cost until {timestamp(now)}.", err=True)
 
 
 async def _pages(kube: KubeClient, namespace: str, tenant: str | None, month: str) -> list[Page]:
@@ -98,7 +99,7 @@ def document(lines: Sequence[Line], month: str, until: datetime) -> dict[str, An
     """The lines and their sums; numbers are strings, so that nothing rounds them."""
     return {
         "month": month,
-        "until": _instant(until),
+        "until": timestamp(until),
         "lines": [_object(line) for line in lines],
         "totals": [_object(each) for each in _totals(lines)],
     }
@@ -131,7 +132,3 @@ def _object(line: Line) -> dict[str, str | None]:
 def _camel(name: str) -> str:
     first, *rest = name.removesuffix("_name").split("_")
     return first + "".join(map(str.capitalize, rest))
-
-
-def _instant(when: datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")

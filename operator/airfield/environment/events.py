@@ -1,12 +1,11 @@
 """Events: one each time that Ready, or the newest revision of an environment, tells something new. Pure."""
 
 import hashlib
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from airfield.api import meta
-from airfield.api.conditions import Condition, ConditionType
+from airfield.api.conditions import ConditionType, ready_of
 from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.api.history import History, Revision, RevisionOutcome
 from airfield.api.objectmeta import ObjectMeta
@@ -28,7 +27,7 @@ def event(
 
     None when neither has changed, and where a revision has just begun and Ready says nothing new: it will.
     """
-    old, new = _ready(before.conditions), _ready(after.conditions)
+    old, new = ready_of(before.conditions), ready_of(after.conditions)
     revision = _news(before.history, after.history)
     if new is None:
         return None
@@ -69,10 +68,6 @@ def told(revision: Revision) -> str:
     """Which revision, what it comes from, and who wanted it."""
     origin = ", by ".join(filter(None, (revision.cause.value.lower(), revision.by)))
     return f"revision {revision.revision} ({origin})"
-
-
-def _ready(conditions: Sequence[Condition]) -> Condition | None:
-    return next((condition for condition in conditions if condition.type == ConditionType.READY), None)
 
 
 def _news(before: History, after: History) -> Revision | None:

@@ -10,7 +10,7 @@ from typing import Any
 from airfield import __version__
 from airfield.api import meta
 from airfield.api.base import Model
-from airfield.api.conditions import Condition, ConditionType, timestamp
+from airfield.api.conditions import Condition, ConditionType, ready_of, timestamp
 from airfield.api.dags import DagBundle
 from airfield.api.environment import AirflowEnvironment
 from airfield.api.environment_class import AirflowEnvironmentClass
@@ -117,7 +117,7 @@ def _superseded(revision: Revision, now: datetime) -> Revision:
 
 def _judged(revision: Revision, wanted: Wanted, conditions: Sequence[Condition], now: datetime) -> Revision:
     """What a pass says of it."""
-    ready = next((each for each in conditions if each.type == ConditionType.READY), None)
+    ready = ready_of(conditions)
     changes: dict[str, Any] = {"reason": None, "message": None}
     if ready is not None and ready.status == "True":
         changes |= {"outcome": RevisionOutcome.SUCCEEDED, "ended": timestamp(now)}

@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal
 
-from airfield.api.conditions import TRANSIENT, Condition, ConditionType, carry_transitions, timestamp
+from airfield.api.conditions import TRANSIENT, Condition, ConditionType, carry_transitions, ready_of, timestamp
 from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.environment.certificate import Verdict
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
@@ -89,7 +89,7 @@ def conditions(
 
 def is_calm(status: AirflowEnvironmentStatus) -> bool:
     """Whether the environment was well, or on its way there, when it was last looked at."""
-    ready = next((condition for condition in status.conditions if condition.type == ConditionType.READY), None)
+    ready = ready_of(status.conditions)
     return ready is not None and (ready.status == "True" or ready.reason == Reason.STARTING)
 
 

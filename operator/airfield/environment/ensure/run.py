@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from airfield.api import meta
-from airfield.api.conditions import ConditionType
+from airfield.api.conditions import ready_of
 from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus, KeyStatus
 from airfield.environment.admit import Manifest
 from airfield.environment.certificate import Certificate
@@ -127,7 +127,7 @@ class Run:
 
     def unready_for(self) -> timedelta:
         """How long the environment has not been Ready; 0 when it is."""
-        ready = next((c for c in self.previous.conditions if c.type == ConditionType.READY), None)
+        ready = ready_of(self.previous.conditions)
         if ready is None or ready.status == "True":
             return timedelta(0)
         return self.doors.clock() - datetime.fromisoformat(ready.last_transition_time)
