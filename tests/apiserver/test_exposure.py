@@ -1,7 +1,6 @@
 """How environments are reached: host names that nobody has twice, routes, certificates, kinds that are not served."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,11 +18,9 @@ AUTHORITY = Authority()
 
 
 @pytest.fixture
-def definitions(site: Site) -> Iterator[None]:
-    """The API server knows the kinds of the Gateway API and of cert-manager."""
+def definitions(site: Site) -> None:
+    """The API server knows the kinds of the Gateway API and of cert-manager, from now on."""
     define(site.cluster)
-    yield
-    undefine(site.cluster)
 
 
 async def expose(team: Team, **exposure: object) -> Json:
@@ -209,7 +206,7 @@ async def test_an_idle_environment_with_a_certificate_costs_no_write(team: Team)
     assert team.site.operator.writes() == 0
 
 
-async def test_kinds_that_are_not_served(team: Team, request: pytest.FixtureRequest) -> None:
+async def test_kinds_that_are_not_served(team: Team) -> None:
     """Who needs them is told so, and nobody else; they may come and go while the operator runs."""
     await expose(team, gateway=GATEWAY)
     await team.put_environment()
@@ -221,7 +218,7 @@ async def test_kinds_that_are_not_served(team: Team, request: pytest.FixtureRequ
     await expose(team, gateway=GATEWAY)
     await team.until_stuck("KindNotServed")
     assert await team.get(kinds.INGRESS, "demo-api-server"), "what is there stays until it can be replaced"
-    await asyncio.to_thread(request.getfixturevalue, "definitions")
+    await asyncio.to_thread(define, team.site.cluster)
     await team.until_ready(seconds=60)
     route = await team.existing(kinds.HTTP_ROUTE, "demo-api-server")
     assert (route["spec"]["hostnames"], route["spec"]["parentRefs"][0]["name"]) == ([host_of(team)], "public")

@@ -27,7 +27,7 @@ WATCH_SECONDS = 300.0
 """How long one watch lasts; then the next goes on where it ended."""
 PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0
 """Seconds after a failure: doubling from the first to the most."""
-UNSERVED_PAUSE = 15.0
+UNSERVED_PAUSE = 5.0
 """Seconds until it is looked again whether the API server serves a kind by now."""
 BURST = 50
 """Events after which others have their turn."""

@@ -58,6 +58,7 @@ class ChildState:
         phase: of a Pod or PersistentVolumeClaim.
         claim: what a PersistentVolumeClaim asks for.
         terminated: how a Pod's container last ended, when that was a failure.
+        hosts: the host names that an Ingress or HTTPRoute leads from.
     """
 
     ready: bool
@@ -74,6 +75,7 @@ class ChildState:
     phase: str = ""
     claim: ClaimSpec | None = None
     terminated: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 THERE = ChildState(ready=True)
@@ -186,6 +188,17 @@ def _claim(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     return ChildState(ready=False, phase=phase, problem=problem, message=message, claim=claim)
 
 
+def _ingress(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
+    del status  # an address comes by itself, or not at all
+    rules = (obj.get("spec") or {}).get("rules") or []
+    return ChildState(ready=True, hosts=tuple(rule["host"] for rule in rules if rule.get("host")))
+
+
+def _http_route(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
+    del status
+    return ChildState(ready=True, hosts=tuple((obj.get("spec") or {}).get("hostnames") or ()))
+
+
 def _condition(status: Mapping[str, Any], kind: str, value: str = "True") -> Mapping[str, Any] | None:
     conditions: list[Mapping[str, Any]] = status.get("conditions") or []
     return next((c for c in conditions if c.get("type") == kind and c.get("status") == value), None)
@@ -197,4 +210,6 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], ChildSta
     "Job": _job,
     "Pod": _pod,
     "PersistentVolumeClaim": _claim,
+    "Ingress": _ingress,
+    "HTTPRoute": _http_route,
 }

@@ -21,7 +21,7 @@ MOST = 3
 
 
 class Hosts:
-    """Who has which host name: in memory as soon as it is given, and in `status.url` for whoever leads next."""
+    """Who has which host name: in memory as soon as it is given; in `status.url` and routes for whoever leads next."""
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
@@ -37,8 +37,8 @@ class Hosts:
         """
         if effective.exposed is None:
             return False
-        host, key, holders = effective.exposed.host, (effective.namespace, effective.name), self._known()
-        first = holders.get(host)
+        host, key = effective.exposed.host, (effective.namespace, effective.name)
+        first = self._holder(host)
         if first is None:
             mine = (_born(self._doors.resources.environments.get(key, {})), key)
             first = min([mine, *self._others(host, key)])[1]
@@ -75,16 +75,36 @@ class Hosts:
         for host in self._held.get(key, set()).copy():
             self._free(host, key)
 
+    def _holder(self, host: str) -> Key | None:
+        """Who has a host name. Nobody who is gone: that may be known before its last pass has come to an end."""
+        holder = self._known().get(host)
+        if holder is None or holder in self._doors.resources.environments:
+            return holder
+        self._free(host, holder)
+        return None
+
     def _known(self) -> dict[str, Key]:
         if self._holders is None:
             self._holders = {}
             environments = self._doors.resources.environments
-            for key, body in sorted(environments.items(), key=lambda item: (_born(item[1]), item[0])):
-                url = str((body.get("status") or {}).get("url") or "")
-                host = url.removeprefix(SCHEME)
-                if url.startswith(SCHEME) and host not in self._holders:
-                    self._give(host, key)
+            oldest_first = sorted(environments, key=lambda key: (_born(environments[key]), key))
+            for found in (self._told, self._routed):
+                for key in oldest_first:
+                    for host in found(key):
+                        if host not in self._holders:
+                            self._give(host, key)
         return self._holders
+
+    def _told(self, key: Key) -> Iterator[str]:
+        """Where an environment's status says that it is reached."""
+        url = str((self._doors.resources.environments[key].get("status") or {}).get("url") or "")
+        if url.startswith(SCHEME):
+            yield url.removeprefix(SCHEME)
+
+    def _routed(self, key: Key) -> Iterator[str]:
+        """The host names of an environment's routes: the next one, too, if whoever led before was stopped midway."""
+        for child in self._doors.inventory.children(key).values():
+            yield from child.state.hosts
 
     def _give(self, host: str, key: Key) -> None:
         self._known()[host] = key
