@@ -13,15 +13,19 @@ PATIENCE = 420.0
 def eventually(
     what: str, look: Callable[[], T | None], seconds: float = PATIENCE, said: Callable[[], object] = str
 ) -> T:
-    """What `look` returns as soon as that is truthy. AssertionError with what is `said` when it takes too long."""
-    deadline = time.monotonic() + seconds
+    """What `look` returns as soon as that is truthy. AssertionError with what is `said` when it takes too long.
+
+    What takes long is looked at more rarely: each look is a process, and what is waited for needs the processors, too.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.25
     while True:
         found = look()
         if found:
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:.0f} s there is still no {what}: {said()}")
-        time.sleep(0.5)
+        time.sleep(pause)
+        pause = min(pause * 1.25, 2.0)
 
 
 class Stopwatch:
