@@ -98,6 +98,12 @@ class Keycloak:
         for group in self.manage("GET", where):
             self.manage("DELETE", f"{where}/{group['id']}")
 
+    def replace(self, username: str, group: str, password: str) -> None:
+        """Delete somebody, and give the name to somebody new."""
+        (old,) = self.manage("GET", f"/admin/realms/{REALM}/users?exact=true&username={username}")
+        self.manage("DELETE", f"/admin/realms/{REALM}/users/{old['id']}")
+        self.manage("POST", f"/admin/realms/{REALM}/users", _user(username, group, password))
+
     def _call(
         self, method: str, path: str, body: Any = None, *, form: Mapping[str, str] | None = None, token: str = ""
     ) -> Any:
@@ -181,18 +187,7 @@ def realm(
     mapper = {"protocol": "openid-connect", "protocolMapper": "oidc-group-membership-mapper", "name": "groups"}
     claims = {"claim.name": "groups", "full.path": "false", "id.token.claim": "true", "access.token.claim": "true"}
     groups = {group for group, _ in (*users.values(), *services.values())}
-    people = [
-        {
-            "username": name,
-            "enabled": True,
-            "email": f"{name}@example.com",
-            "firstName": name.title(),
-            "lastName": "Tester",
-            "groups": [group],
-            "credentials": [{"type": "password", "value": password}],
-        }
-        for name, (group, password) in users.items()
-    ]
+    people = [_user(name, group, password) for name, (group, password) in users.items()]
     accounts = [
         {"username": f"service-account-{client}", "enabled": True, "serviceAccountClientId": client, "groups": [group]}
         for client, (group, _) in services.items()
@@ -212,6 +207,18 @@ def realm(
         "groups": [{"name": group} for group in sorted(groups)],
         "users": people + accounts,
         "clients": described,
+    }
+
+
+def _user(name: str, group: str, password: str) -> Json:
+    return {
+        "username": name,
+        "enabled": True,
+        "email": f"{name}@example.com",
+        "firstName": name.title(),
+        "lastName": "Tester",
+        "groups": [group],
+        "credentials": [{"type": "password", "value": password}],
     }
 
 

@@ -378,15 +378,15 @@ class Team:
 
         return await eventually(stuck, seconds)
 
-    async def objects(self, name: str = "demo") -> dict[Ref, Json]:
+    async def objects(self, name: str = "demo", *, metadata_only: bool = False) -> dict[Ref, Json]:
         """Everything that carries the environment's label."""
         selector = f"airfield.dev/environment={name}"
-        lists = await asyncio.gather(*(self._list(kind, selector) for kind in CHILD_KINDS))
+        lists = await asyncio.gather(*(self._list(kind, selector, metadata_only) for kind in CHILD_KINDS))
         return {Ref.of(obj): obj for objects in lists for obj in objects}
 
-    async def _list(self, kind: kinds.Kind, selector: str) -> list[Json]:
+    async def _list(self, kind: kinds.Kind, selector: str, metadata_only: bool) -> list[Json]:
         try:
-            return await self.kube.list(kind, self.namespace, selector)
+            return await self.kube.list(kind, self.namespace, selector, metadata_only=metadata_only)
         except ApiError as error:
             if error.not_found and kind in OPTIONAL:  # its definition is not installed
                 return []
@@ -399,7 +399,7 @@ class Team:
             Ref("airfield.dev/v1alpha1", "AirflowTenant", "", self.name),
             Ref("airfield.dev/v1alpha1", "AirflowEnvironmentClass", "", self.name),
         ]
-        found = {**await self.objects(name), **{ref: await self.kube.get(ref) for ref in own}}
+        found = {**await self.objects(name, metadata_only=True), **{ref: await self.kube.get(ref) for ref in own}}
         return {ref: obj["metadata"]["resourceVersion"] for ref, obj in found.items() if obj is not None}
 
     async def settled_versions(self, name: str = "demo") -> dict[Ref, str]:

@@ -94,6 +94,7 @@ def test_no_secret_is_in_a_config_map() -> None:
         "clientId",
         "audience",
         "usernameClaim",
+        "subjectClaim",
         "groupsClaim",
         "scopes",
         "roles",

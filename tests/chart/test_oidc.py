@@ -66,6 +66,7 @@ def settings(oidc: ModuleType, **changed: Any) -> Any:
         "client_id": AUDIENCE,
         "audience": AUDIENCE,
         "username_claim": "preferred_username",
+        "subject_claim": "sub",
         "groups_claim": "groups",
         "scopes": ("openid",),
         "roles": {"owners": "Op", "support": "Viewer"},
@@ -214,12 +215,31 @@ def test_names_are_as_the_provider_says(oidc: ModuleType) -> None:
     assert oidc.person(claims(email="o@example.com"), by_mail).username == "o@example.com"
 
 
+@pytest.mark.parametrize("subject", [None, "", 5, ["1"]])
+def test_who_somebody_is_for_good_must_be_said(oidc: ModuleType, subject: Any) -> None:
+    with pytest.raises(oidc.Refused, match="'oid'"):
+        oidc.person(claims(oid=subject), settings(oidc, subject_claim="oid"))
+
+
+def test_an_account_is_that_of_whom_it_was_made_for(oidc: ModuleType) -> None:
+    mine, elsewhere = oidc.mark(ISSUER, "1"), oidc.mark("https://login.example.org", "1")
+    assert mine == oidc.mark(ISSUER, "1")
+    assert not oidc.of_another(mine, mine)
+    assert oidc.of_another(oidc.mark(ISSUER, "2"), mine)
+    assert not oidc.of_another(elsewhere, mine), "the class has another provider now"
+    for kept in ("", "!", "scrypt:32768:8:1$salt$hash"):  # of before
+        assert not oidc.of_another(kept, mine)
+    assert len(mine) < 256, "as much as Airflow's column takes"
+    assert "$" not in mine, "what Airflow compares passwords with has three parts"
+
+
 def test_settings_are_read(oidc: ModuleType, tmp_path: Path) -> None:
     written = {
         "issuer": ISSUER,
         "clientId": AUDIENCE,
         "audience": "",
         "usernameClaim": "sub",
+        "subjectClaim": "oid",
         "groupsClaim": "groups",
         "scopes": ["openid"],
         "roles": {"a": "Op"},
@@ -229,4 +249,5 @@ def test_settings_are_read(oidc: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("")
     found = oidc.Settings.read(tmp_path)
     assert (found.issuer, found.client_id, found.audience, found.roles) == (ISSUER, AUDIENCE, "", {"a": "Op"})
+    assert (found.username_claim, found.subject_claim, found.groups_claim) == ("sub", "oid", "groups")
     assert found.ca == str(tmp_path / "ca.pem")

@@ -258,6 +258,15 @@ def test_who_leaves_a_group_loses_its_role(site: Site) -> None:
     eventually("end of the rights", lambda: site.call("GET", "/api/v2/dags", token=token)[0] == 403, 60)
 
 
+def test_a_name_that_is_given_to_somebody_else_gives_no_account(site: Site) -> None:
+    site.provider.replace("leaver", "identity-owners", USERS["leaver"][1])
+    status, said = site.exchange(site.of("leaver"))
+    assert status == 401
+    assert "The account 'leaver' was made for somebody else" in said
+    owner = site.exchange(site.of("olga"))[1]
+    assert site.call("GET", "/auth/fab/v1/users/leaver", token=owner)[1]["roles"] == []
+
+
 def test_accounts_of_the_provider_have_no_password(site: Site) -> None:
     for password in ("!", USERS["olga"][1], "olga"):
         assert site.call("POST", "/auth/token", {"username": "olga", "password": password})[0] == 401

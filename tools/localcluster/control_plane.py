@@ -150,6 +150,7 @@ def start_controllers(instance: Instance, processes: Processes) -> None:
             # A busy machine must not make a node look lost: its pods would be marked as not ready.
             "--node-monitor-grace-period=300s",
         ],
+        ROOMY,
     )
     processes.start(
         "kube-scheduler",

@@ -5,7 +5,7 @@
   {{- $.Files.Get $path | nindent 2 }}
 {{- end }}
 {{- with .Values.identity }}
-identity.json: {{ pick . "issuer" "clientId" "audience" "usernameClaim" "groupsClaim" "scopes" "roles" | toJson | toJson }}
+identity.json: {{ pick . "issuer" "clientId" "audience" "usernameClaim" "subjectClaim" "groupsClaim" "scopes" "roles" | toJson | toJson }}
 {{- with .caBundle }}
 ca.pem: {{ . | toJson }}
 {{- end }}

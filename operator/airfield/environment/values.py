@@ -104,6 +104,7 @@ def _identity(identity: Identity) -> dict[str, Any]:
         "clientSecret": secret.to_json() if secret else {},
         "audience": identity.audience,
         "usernameClaim": provider.username_claim,
+        "subjectClaim": provider.subject_claim,
         "groupsClaim": provider.groups_claim,
         "scopes": list(provider.scopes),
         "caBundle": provider.ca_bundle or "",

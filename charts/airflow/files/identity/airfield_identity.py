@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
-from airfield_oidc import Refused, Settings, Verifier, person
+from airfield_oidc import Refused, Settings, Verifier, mark, of_another, person
 from airflow.configuration import conf
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 from airflow.providers.fab.auth_manager.security_manager.override import (
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 FOLDER = Path("/etc/airfield/identity")
 ADMINISTRATOR = Path("/etc/airfield/administrator/username")
 PROVIDER = "oidc"
-UNUSABLE = "!"
-"""In place of a hash: no password fits it."""
 SETTINGS = Settings.read(FOLDER)
 LOGIN_PAGE = """
 {% extends "appbuilder/general/security/login_oauth.html" %}
@@ -139,9 +137,18 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
             )
         if user is not None and not user.is_active:
             raise Refused(f"The account {who.username!r} has been deactivated in this environment.")
+        whose = mark(SETTINGS.issuer, who.subject)
+        if user is not None and of_another(user.password or "", whose):
+            log.warning(
+                "refused %r: the account is of another with that name (%s)", who.username, SETTINGS.subject_claim
+            )
+            raise Refused(
+                f"The account {who.username!r} was made for somebody else, whom the provider called so before you"
+                f" (claim {SETTINGS.subject_claim!r}). An Admin of this environment may delete it; then log in again."
+            )
         roles = [role for name in sorted(who.roles) if (role := self.find_role(name))]
         if user is not None:
-            user.roles, user.password = roles, UNUSABLE
+            user.roles, user.password = roles, whose
             self.update_user(user)
         if not roles:
             log.warning("refused %r: none of the groups has a role here", who.username)
@@ -152,9 +159,7 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
         if user is None:
             email = f"{who.username}@{urlsplit(SETTINGS.issuer).hostname}"
             try:
-                user = self.add_user(
-                    who.username, who.first_name, who.last_name, email, roles, hashed_password=UNUSABLE
-                )
+                user = self.add_user(who.username, who.first_name, who.last_name, email, roles, hashed_password=whose)
             except FabException as error:  # somebody of that name came in at the same moment
                 raise Refused("Your account is just being made. Try again.") from error
         if rotate_session_id:

@@ -5,6 +5,7 @@ algorithm least of all.
 """
 # ruff: noqa: INP001 - a file of a ConfigMap
 
+import hashlib
 import json
 import ssl
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY_SECONDS = 30
 MOST_CHARACTERS = 32768  # a token with hundreds of groups has ten thousand
 MOST_OF_A_NAME = 250
+UNUSABLE = "!"
+"""A hash that begins with it fits no password."""
 
 
 class Refused(Exception):  # noqa: N818 - the word for people
@@ -34,6 +37,7 @@ class Settings:
     audience: str
     """What tokens for the REST API must be for; "" where there is no way to tell environments apart."""
     username_claim: str
+    subject_claim: str
     groups_claim: str
     scopes: tuple[str, ...]
     roles: Mapping[str, str]
@@ -49,6 +53,7 @@ class Settings:
             client_id=found["clientId"],
             audience=found["audience"],
             username_claim=found["usernameClaim"],
+            subject_claim=found["subjectClaim"],
             groups_claim=found["groupsClaim"],
             scopes=tuple(found["scopes"]),
             roles=found["roles"],
@@ -61,6 +66,8 @@ class Person:
     """Somebody, or a service account, with the names of their roles: none is a stranger."""
 
     username: str
+    subject: str
+    """What the provider knows them by for good, whatever they are called."""
     first_name: str
     last_name: str
     roles: frozenset[str]
@@ -75,16 +82,37 @@ def person(claims: Mapping[str, Any], settings: Settings) -> Person:
         )
     if len(username) > MOST_OF_A_NAME:
         raise Refused(f"Your name, {username[:20]!r}…, is longer than {MOST_OF_A_NAME} characters.")
+    subject = claims.get(settings.subject_claim)
+    if not isinstance(subject, str) or not subject:
+        raise Refused(f"The provider's token does not say for good who you are: it has no {settings.subject_claim!r}.")
     groups = claims.get(settings.groups_claim)
     groups = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
     return Person(
         username=username,
+        subject=subject,
         first_name=_text(claims.get("given_name")) or username,
         last_name=_text(claims.get("family_name")),
         roles=frozenset(
             settings.roles[group] for group in groups if isinstance(group, str) and group in settings.roles
         ),
     )
+
+
+def mark(issuer: str, subject: str) -> str:
+    """What an account keeps in place of a password's hash, which it is none of: whose it is, by whose word."""
+    return f"{UNUSABLE}{_digest(issuer)}:{_digest(subject)}"
+
+
+def of_another(kept: str, mine: str) -> bool:
+    """Whether an account with that mark was made for another person of the same provider.
+
+    One without a mark is older than marks, or than the provider; one of another provider moves to this one.
+    """
+    return kept != mine and kept.partition(":")[0] == mine.partition(":")[0]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _text(value: Any) -> str:
