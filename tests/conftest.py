@@ -19,7 +19,7 @@ ORDER: Final = (
     "apiserver/test_[ecr]*",  # what takes longest begins before what does not
     "apiserver/*",
     "[!u]*",
-    "unit/*",
+    "*",
 )
 """Patterns of files below tests/, first come first: with several workers, all should be busy to the end."""
 

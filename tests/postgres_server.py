@@ -24,6 +24,8 @@ from airfield.postgres.connection import Address
 from airfield.postgres.scram import scram_verifier
 
 START_SECONDS = 120
+ROOM = 4 << 30
+"""Bytes: hundreds of databases of eight megabytes each, of several workers."""
 CREATE_CLUSTER_CONFIG = Path("/etc/postgresql-common/createcluster.conf")
 
 FAKE_AIRFLOW = """
@@ -71,9 +73,15 @@ def postgres_server() -> Iterator[PostgresServer]:
 def running_server() -> Iterator[PostgresServer]:
     """The same for what is not a test."""
     with contextlib.ExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix="airfield-postgres-"))
+        directory = Path(tempfile.mkdtemp(prefix="airfield-postgres-", dir=_roomy_memory()))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         yield _start(directory, _binaries(), stack)
+
+
+def _roomy_memory() -> Path | None:
+    """A file system in memory, if there is one with room: each clone of a database is hundreds of small files."""
+    memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of its own
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > ROOM else None
 
 
 def _start(directory: Path, binaries: Path, stack: contextlib.ExitStack) -> PostgresServer:

@@ -208,6 +208,7 @@ async def test_an_idle_environment_with_a_certificate_costs_no_write(team: Team)
 
 async def test_kinds_that_are_not_served(team: Team) -> None:
     """Who needs them is told so, and nobody else; they may come and go while the operator runs."""
+    await asyncio.to_thread(undefine, team.site.cluster)
     await expose(team, gateway=GATEWAY)
     await team.put_environment()
     await team.until_stuck("KindNotServed", "needs HTTPRoute of gateway.networking.k8s.io/v1", "Gateway API")

@@ -221,12 +221,13 @@ def test_who_somebody_is_for_good_must_be_said(oidc: ModuleType, subject: Any) -
         oidc.person(claims(oid=subject), settings(oidc, subject_claim="oid"))
 
 
-def test_an_account_is_that_of_whom_it_was_made_for(oidc: ModuleType) -> None:
-    mine, elsewhere = oidc.mark(ISSUER, "1"), oidc.mark("https://login.example.org", "1")
-    assert mine == oidc.mark(ISSUER, "1")
+def test_an_account_stays_that_of_the_person_for_whom_it_was_made(oidc: ModuleType) -> None:
+    mine = oidc.mark("1", settings(oidc))
+    assert mine == oidc.mark("1", settings(oidc))
     assert not oidc.of_another(mine, mine)
-    assert oidc.of_another(oidc.mark(ISSUER, "2"), mine)
-    assert not oidc.of_another(elsewhere, mine), "the class has another provider now"
+    assert oidc.of_another(oidc.mark("2", settings(oidc)), mine)
+    for changed in ({"issuer": "https://login.example.org"}, {"subject_claim": "oid"}):
+        assert not oidc.of_another(oidc.mark("2", settings(oidc, **changed)), mine), "that was another class's word"
     for kept in ("", "!", "scrypt:32768:8:1$salt$hash"):  # of before
         assert not oidc.of_another(kept, mine)
     assert len(mine) < 256, "as much as Airflow's column takes"

@@ -101,9 +101,10 @@ def bystander_of(platform: Platform) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def bystander(server: DatabaseServer) -> Iterator[Environment]:
+def bystander(steady: Platform, server: DatabaseServer) -> Iterator[Environment]:
     """A neighbour with which all is well: after a module whose environments go wrong it is what it was before."""
-    neighbour = bystander_of(server.platform)
+    del server
+    neighbour = bystander_of(steady)
     before = neighbour.picture()
     yield neighbour
     assert neighbour.picture() == before

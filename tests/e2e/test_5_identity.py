@@ -263,8 +263,11 @@ def test_a_name_that_is_given_to_somebody_else_gives_no_account(site: Site) -> N
     status, said = site.exchange(site.of("leaver"))
     assert status == 401
     assert "The account 'leaver' was made for somebody else" in said
-    owner = site.exchange(site.of("olga"))[1]
-    assert site.call("GET", "/auth/fab/v1/users/leaver", token=owner)[1]["roles"] == []
+    name, password = login(site.environment.platform, NAMESPACE, NAME)
+    administrator = site.call("POST", "/auth/token", {"username": name, "password": password})[1]["access_token"]
+    assert site.call("GET", "/auth/fab/v1/users/leaver", token=administrator)[1]["roles"] == []
+    assert site.call("DELETE", "/auth/fab/v1/users/leaver", token=administrator)[0] == 204
+    assert site.exchange(site.of("leaver"))[0] == 201
 
 
 def test_accounts_of_the_provider_have_no_password(site: Site) -> None:

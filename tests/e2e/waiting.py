@@ -25,7 +25,7 @@ def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:.0f} s there is still no {what}: {said()}")
         time.sleep(pause)
-        pause = min(pause * 1.25, 2.0)
+        pause = min(pause * 1.25, 1.0)
 
 
 class Stopwatch:

@@ -88,8 +88,8 @@ class OidcProvider(Model):
     username_claim: ClaimName = Field(default="preferred_username", description="Claim with the name of an account.")
     subject_claim: ClaimName = Field(
         default="sub",
-        description="Claim that stays a person's own whatever they are called: an account is that of whom it was made"
-        " for. `oid` for Entra ID, whose `sub` differs from client to client.",
+        description="Claim that stays a person's own whatever they are called: an account stays that of the"
+        " person for whom it was made. `oid` for Entra ID, whose `sub` differs from client to client.",
     )
     groups_claim: ClaimName = Field(default="groups", description="Claim with a list of groups.")
     scopes: Annotated[

@@ -149,7 +149,7 @@ class Controller:
         news = self._hosts.take(effective)
         try:
             await self._quotas.grant(effective.tenant, effective)
-        except Unresolved:
+        except (Unresolved, ApiError):
             if news:
                 self._hosts.give_back(effective)
             raise

@@ -137,7 +137,7 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
             )
         if user is not None and not user.is_active:
             raise Refused(f"The account {who.username!r} has been deactivated in this environment.")
-        whose = mark(SETTINGS.issuer, who.subject)
+        whose = mark(who.subject, SETTINGS)
         if user is not None and of_another(user.password or "", whose):
             log.warning(
                 "refused %r: the account is of another with that name (%s)", who.username, SETTINGS.subject_claim
@@ -148,7 +148,9 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
             )
         roles = [role for name in sorted(who.roles) if (role := self.find_role(name))]
         if user is not None:
-            user.roles, user.password = roles, whose
+            user.roles = roles
+            if roles:  # a stranger makes no account, and takes none
+                user.password = whose
             self.update_user(user)
         if not roles:
             log.warning("refused %r: none of the groups has a role here", who.username)
@@ -173,6 +175,14 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
             log.warning("refused %r: only the first administrator logs in by password", username)
             return None
         return super().auth_user_db(username, password, rotate_session_id)
+
+    def reset_password(self, userid, password):
+        """A password would not work, and would be kept in place of whose the account is."""
+        user = self.get_user_by_id(userid)
+        if user is None or not self._is_administrator(user.username):
+            log.warning("no password is set for %r: only the first administrator has one", user and user.username)
+            return False
+        return super().reset_password(userid, password)
 
     @staticmethod
     def _is_administrator(username):

@@ -84,7 +84,9 @@ def person(claims: Mapping[str, Any], settings: Settings) -> Person:
         raise Refused(f"Your name, {username[:20]!r}…, is longer than {MOST_OF_A_NAME} characters.")
     subject = claims.get(settings.subject_claim)
     if not isinstance(subject, str) or not subject:
-        raise Refused(f"The provider's token does not say for good who you are: it has no {settings.subject_claim!r}.")
+        raise Refused(
+            f"The provider does not say for good who you are: its token has no usable claim {settings.subject_claim!r}."
+        )
     groups = claims.get(settings.groups_claim)
     groups = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
     return Person(
@@ -98,15 +100,15 @@ def person(claims: Mapping[str, Any], settings: Settings) -> Person:
     )
 
 
-def mark(issuer: str, subject: str) -> str:
-    """What an account keeps in place of a password's hash, which it is none of: whose it is, by whose word."""
-    return f"{UNUSABLE}{_digest(issuer)}:{_digest(subject)}"
+def mark(subject: str, settings: Settings) -> str:
+    """What an account keeps in place of a password's hash, which it is none of: by whose word it is whose."""
+    return f"{UNUSABLE}{_digest(f'{settings.issuer} {settings.subject_claim}')}:{_digest(subject)}"
 
 
 def of_another(kept: str, mine: str) -> bool:
     """Whether an account with that mark was made for another person of the same provider.
 
-    One without a mark is older than marks, or than the provider; one of another provider moves to this one.
+    One without a mark is older than marks, or than the provider. One of another provider, or by another claim, moves.
     """
     return kept != mine and kept.partition(":")[0] == mine.partition(":")[0]
 

@@ -104,13 +104,16 @@ class Hosts:
     def _routed(self, key: Key) -> Iterator[str]:
         """The host names of an environment's routes: the next one, too, if whoever led before was stopped midway."""
         for child in self._doors.inventory.children(key).values():
-            yield from child.state.hosts
+            if child.owned:  # one that only bears our label is somebody else's
+                yield from child.state.hosts
 
     def _give(self, host: str, key: Key) -> None:
         self._known()[host] = key
         self._held.setdefault(key, set()).add(host)
 
     def _free(self, host: str, key: Key) -> None:
+        if self._known().get(host) != key:  # another one has got it, since this one was gone
+            return
         del self._known()[host]
         self._held[key].discard(host)
         if not self._held[key]:
