@@ -55,9 +55,14 @@ def conditions_of(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {condition["type"]: condition for condition in (body.get("status") or {}).get("conditions") or ()}
 
 
+def condition_of(conditions: Sequence[Condition], kind: ConditionType) -> Condition | None:
+    """The condition of a type, if there is one."""
+    return next((condition for condition in conditions if condition.type == kind), None)
+
+
 def ready_of(conditions: Sequence[Condition]) -> Condition | None:
     """The condition that is the sum of all others; None before anybody has looked."""
-    return next((condition for condition in conditions if condition.type == ConditionType.READY), None)
+    return condition_of(conditions, ConditionType.READY)
 
 
 def is_true(body: Mapping[str, Any], kind: ConditionType) -> bool:

@@ -1,14 +1,16 @@
-"""Events: one each time that Ready, or the newest revision of an environment, tells something new. Pure."""
+"""Events: one each time that Ready, the newest revision or the certificate tells something new. Pure."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from airfield.api import meta
-from airfield.api.conditions import ConditionType, ready_of
+from airfield.api.conditions import Condition, ConditionType, condition_of, ready_of
 from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.api.history import History, Revision, RevisionOutcome
 from airfield.api.objectmeta import ObjectMeta
+from airfield.environment.reasons import Reason
 
 NOTE_LIMIT: Final = 1024
 """What events.k8s.io allows."""
@@ -20,18 +22,33 @@ VERBS: Final = {
 }
 
 
-def event(
-    metadata: ObjectMeta, before: AirflowEnvironmentStatus, after: AirflowEnvironmentStatus, now: datetime
-) -> dict[str, Any] | None:
-    """The Event for a change of a status: of Ready's status or reason, of the newest revision's outcome.
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What an Event says."""
 
-    None when neither has changed, and where a revision has just begun and Ready says nothing new: it will.
+    warning: bool
+    reason: str
+    note: str
+
+
+def events(
+    metadata: ObjectMeta, before: AirflowEnvironmentStatus, after: AirflowEnvironmentStatus, now: datetime
+) -> list[dict[str, Any]]:
+    """The Events for a change of a status: of Ready and the newest revision together, and of the certificate.
+
+    None for what says nothing new, where a revision has just begun and Ready says nothing new, since it will, and for a
+    certificate that is valid from the first.
     """
+    found = (_of_the_whole(before, after), _of_the_certificate(before, after))
+    return [_event(metadata, news, now) for news in found if news is not None]
+
+
+def _of_the_whole(before: AirflowEnvironmentStatus, after: AirflowEnvironmentStatus) -> _News | None:
     old, new = ready_of(before.conditions), ready_of(after.conditions)
-    revision = _news(before.history, after.history)
+    revision = _newest(before.history, after.history)
     if new is None:
         return None
-    if old is None or (old.status, old.reason) != (new.status, new.reason):
+    if _differ(old, new):
         reason, note = new.reason, new.message
     elif revision is not None and before.history and revision.outcome is not RevisionOutcome.IN_PROGRESS:
         reason, note = f"Revision{revision.outcome.value}", revision.message or ""
@@ -39,13 +56,29 @@ def event(
         return None
     if revision is not None:
         note = "; ".join(filter(None, (f"{told(revision)} {VERBS[revision.outcome]}", note)))
-    stalled = any(condition.type == ConditionType.STALLED for condition in after.conditions)
+    return _News(condition_of(after.conditions, ConditionType.STALLED) is not None, reason, note)
+
+
+def _of_the_certificate(before: AirflowEnvironmentStatus, after: AirflowEnvironmentStatus) -> _News | None:
+    kind = ConditionType.CERTIFICATE_VALID
+    old, new = condition_of(before.conditions, kind), condition_of(after.conditions, kind)
+    if new is None or not _differ(old, new):
+        return None
+    well = new.reason == Reason.SUCCEEDED
+    return None if well and old is None else _News(not well, kind.value if well else new.reason, new.message)
+
+
+def _differ(old: Condition | None, new: Condition) -> bool:
+    return old is None or (old.status, old.reason) != (new.status, new.reason)
+
+
+def _event(metadata: ObjectMeta, news: _News, now: datetime) -> dict[str, Any]:
     time = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    news = hashlib.sha256(f"{metadata.uid}{new.status}{reason}{time}".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{metadata.uid}{news.warning}{news.reason}{time}".encode()).hexdigest()[:16]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata.name}.{news}", "namespace": metadata.namespace},
+        "metadata": {"name": f"{metadata.name}.{name}", "namespace": metadata.namespace},
         "regarding": {
             "apiVersion": meta.API_VERSION,
             "kind": "AirflowEnvironment",
@@ -54,10 +87,10 @@ def event(
             "uid": metadata.uid,
             "resourceVersion": metadata.resource_version,
         },
-        "type": "Warning" if stalled else "Normal",
-        "reason": reason,
+        "type": "Warning" if news.warning else "Normal",
+        "reason": news.reason,
         "action": "Reconcile",
-        "note": note if len(note) <= NOTE_LIMIT else f"{note[: NOTE_LIMIT - 1]}…",
+        "note": news.note if len(news.note) <= NOTE_LIMIT else f"{news.note[: NOTE_LIMIT - 1]}…",
         "eventTime": time,
         "reportingController": "airfield.dev/operator",
         "reportingInstance": "airfield",
@@ -70,7 +103,7 @@ def told(revision: Revision) -> str:
     return f"revision {revision.revision} ({origin})"
 
 
-def _news(before: History, after: History) -> Revision | None:
+def _newest(before: History, after: History) -> Revision | None:
     """The newest revision, if it has just begun or come to another outcome."""
     old, new = before[:1], after[:1]
     same = [(each.revision, each.outcome) for each in old] == [(each.revision, each.outcome) for each in new]

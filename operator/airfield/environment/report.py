@@ -18,7 +18,7 @@ from airfield.api.history import History
 from airfield.environment.certificate import Certificate, Verdict
 from airfield.environment.ensure.health import internal_url
 from airfield.environment.ensure.run import Doors, Run
-from airfield.environment.events import event
+from airfield.environment.events import events
 from airfield.environment.exposure import SCHEME
 from airfield.environment.history import recorded, refused
 from airfield.environment.outcome import Outcome
@@ -84,8 +84,7 @@ async def report(doors: Doors, came_to: Pass) -> None:
     ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
     live = await doors.kube.apply_status(ref, document, uid=metadata.uid)
     answered(doors.resources.environments, (metadata.namespace, metadata.name), live)
-    news = event(metadata, previous, status, doors.clock())
-    if news is not None and live is not None:
+    for news in events(metadata, previous, status, doors.clock()) if live is not None else ():
         await _publish(doors, news)
 
 

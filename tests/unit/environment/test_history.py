@@ -13,7 +13,7 @@ from airfield.api.conditions import Condition, ConditionType
 from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.api.history import ENDED, KEPT, Cause, History, Revision, RevisionOutcome
 from airfield.api.objectmeta import ObjectMeta
-from airfield.environment.events import event
+from airfield.environment.events import events
 from airfield.environment.history import Wanted, recorded, refused, wanted
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
@@ -254,7 +254,7 @@ def test_a_record_is_of_one_generation(record: str, who: str | None) -> None:
 def test_an_upgrade_from_before_there_were_histories_is_no_event() -> None:
     old = AirflowEnvironmentStatus(conditions=conditions_of(READY, FIRST))
     new = old.model_copy(update={"history": lived((FIRST, READY))})
-    assert event(ObjectMeta(name="demo"), old, new, START) is None
+    assert events(ObjectMeta(name="demo"), old, new, START) == []
 
 
 @pytest.mark.parametrize(
@@ -287,11 +287,10 @@ def test_events(
         for passes in (before, [*before, *after])
     )
     metadata = ObjectMeta(name="demo", namespace="team-a", uid="1")
-    found = event(metadata, old, new, START)
-    assert found is not None
+    (found,) = events(metadata, old, new, START)
     assert found["reason"] == reason
     assert found["note"].startswith(note)
-    assert event(metadata, new, new, START) is None
+    assert events(metadata, new, new, START) == []
 
 
 def test_a_revision_that_has_begun_is_told_with_what_comes_of_it() -> None:
@@ -300,4 +299,36 @@ def test_a_revision_that_has_begun_is_told_with_what_comes_of_it() -> None:
     ready = conditions_of(READY, FIRST)
     old = AirflowEnvironmentStatus(history=begun[1:], conditions=ready)
     assert begun[0].outcome is open_
-    assert event(ObjectMeta(name="demo"), old, old.model_copy(update={"history": begun}), START) is None
+    assert events(ObjectMeta(name="demo"), old, old.model_copy(update={"history": begun}), START) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (None, ("True", "Succeeded"), []),
+        (None, ("False", "CertificateNotFound"), [("Warning", "CertificateNotFound", "in words")]),
+        (("False", "CertificateNotFound"), ("True", "Succeeded"), [("Normal", "CertificateValid", "in words")]),
+        (("True", "Succeeded"), ("True", "CertificateExpiring"), [("Warning", "CertificateExpiring", "in words")]),
+        (
+            ("True", "CertificateExpiring"),
+            ("False", "CertificateExpired"),
+            [("Warning", "CertificateExpired", "in words")],
+        ),
+        (("False", "CertificateExpired"), ("False", "CertificateExpired"), []),
+        (("True", "Succeeded"), None, []),
+    ],
+)
+def test_events_of_the_certificate(
+    before: tuple[str, str] | None, after: tuple[str, str] | None, told: list[tuple[str, str, str]]
+) -> None:
+    """A fault of the certificate leaves Ready as it is, so it is told by itself."""
+
+    def status(found: tuple[str, str] | None) -> AirflowEnvironmentStatus:
+        of_all = conditions_of(READY, FIRST)
+        if found is None:
+            return AirflowEnvironmentStatus(conditions=of_all)
+        update = {"type": "CertificateValid", "status": found[0], "reason": found[1], "message": "in words"}
+        return AirflowEnvironmentStatus(conditions=(*of_all, of_all[0].model_copy(update=update)))
+
+    found = events(ObjectMeta(name="demo"), status(before), status(after), START)
+    assert [(each["type"], each["reason"], each["note"]) for each in found] == told
