@@ -10,7 +10,7 @@ from typing import Any
 from airfield import __version__
 from airfield.api import meta
 from airfield.api.base import Model
-from airfield.api.conditions import Condition, ConditionType, ready_of, timestamp
+from airfield.api.conditions import Condition, ConditionType, condition_of, ready_of, timestamp
 from airfield.api.dags import DagBundle
 from airfield.api.environment import AirflowEnvironment
 from airfield.api.environment_class import AirflowEnvironmentClass
@@ -121,7 +121,7 @@ def _judged(revision: Revision, wanted: Wanted, conditions: Sequence[Condition],
     changes: dict[str, Any] = {"reason": None, "message": None}
     if ready is not None and ready.status == "True":
         changes |= {"outcome": RevisionOutcome.SUCCEEDED, "ended": timestamp(now)}
-    elif ready is not None and any(each.type == ConditionType.STALLED for each in conditions):
+    elif ready is not None and condition_of(conditions, ConditionType.STALLED):
         changes |= {"outcome": RevisionOutcome.STALLED, "reason": ready.reason, "message": ready.message[:SAID_LIMIT]}
     else:
         changes["outcome"] = RevisionOutcome.IN_PROGRESS
