@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from airfield.airflow import keys
 from airfield.api import meta
 from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.environment.connections import connection_content
 from airfield.environment.ensure.database import connect_admin
-from airfield.environment.ensure.keys import connection_content
 from airfield.environment.ensure.run import Doors
 from airfield.environment.rollout import phase_of
 from airfield.environment.unreadable import read, unreadable_status

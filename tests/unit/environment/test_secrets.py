@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airfield.api.dags import DagBundle
 from airfield.api.environment import KeyStatus
-from airfield.environment.ensure.keys import connection_content, git_connection
+from airfield.environment.connections import connection_content, git_connection
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective

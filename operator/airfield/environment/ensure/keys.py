@@ -6,13 +6,12 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from airfield.airflow import keys as generate
 from airfield.api import meta
-from airfield.api.dags import DagBundle
 from airfield.api.environment import KeyStatus
 from airfield.environment.admit import Manifest
+from airfield.environment.connections import connection_content, encoded, git_connection
 from airfield.environment.ensure.run import Run
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.reasons import Reason
@@ -231,20 +230,6 @@ def _generated(run: Run, key: Key) -> dict[str, str]:
             )
 
 
-def connection_content(*, host: str, port: str, database: str, username: str, password: str) -> dict[str, str]:
-    """The database contract: one Secret, whoever runs the database."""
-    user, secret, where = quote(username, safe=""), quote(password, safe=""), quote(database, safe="")
-    address = f"[{host}]" if ":" in host else host
-    return {
-        "uri": f"postgresql+psycopg2://{user}:{secret}@{address}:{port}/{where}",
-        "host": host,
-        "port": port,
-        "database": database,
-        "username": username,
-        "password": password,
-    }
-
-
 async def _derive(run: Run) -> Stall | None:
     """Secrets made out of the user's: git connections in Airflow's form, the contract of an external database."""
     for bundle in run.effective.bundles:
@@ -310,27 +295,6 @@ def _derived(run: Run, name: str, content: Mapping[str, str]) -> dict[str, Any]:
         "metadata": run.metadata(name, owned=True, **{LABEL_DERIVED: "true"}),
         "data": encoded(content),
     }
-
-
-def encoded(content: Mapping[str, str]) -> dict[str, str]:
-    """The data of a Secret."""
-    return {field: base64.b64encode(value.encode()).decode() for field, value in content.items()}
-
-
-def git_connection(bundle: DagBundle, credentials: Mapping[str, str]) -> dict[str, Any]:
-    """The Airflow connection (conn_type git) that a bundle uses, from the Secret that the user gave."""
-    if bundle.git is None:
-        raise ValueError(f"bundle {bundle.name!r} is not from git")
-    connection: dict[str, Any] = {"conn_type": "git", "host": bundle.git.url}
-    if "ssh-privatekey" in credentials:
-        extra = {"private_key": credentials["ssh-privatekey"]}
-        if "known_hosts" in credentials:
-            extra |= {
-                "strict_host_key_checking": "yes",
-                "known_hosts_file": f"/etc/airfield/git/{bundle.name}/known_hosts",
-            }
-        return {**connection, "extra": extra}
-    return {**connection, "login": credentials.get("username", "git"), "password": credentials["password"]}
 
 
 def _key_statuses(run: Run) -> dict[str, KeyStatus]:
