@@ -58,7 +58,12 @@ def isolated(server: DatabaseServer, bystander: Environment) -> Iterator[Environ
     platform.apply([{**tenant, "spec": spec}])
     eventually("namespace", lambda: platform.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"))
     environment = Environment(platform, NAMESPACE, "airflow")
-    environment.apply(executor="KubernetesExecutor", database={"embedded": {"size": "1Gi"}}, dags={"bundles": [BUNDLE]})
+    environment.apply(
+        executor="KubernetesExecutor",
+        database={"embedded": {"size": "1Gi"}},
+        dags={"bundles": [BUNDLE]},
+        components={},
+    )
     assert bystander.condition("Ready")["status"] == "True"
     environment.until_ready()
     _put_pod(environment, "task", {"airfield.dev/environment": "airflow", "app.kubernetes.io/component": "worker"})
