@@ -11,6 +11,7 @@ import aiohttp
 from airfield.airflow.rest import Airflow, RestError
 from demo.airflow import login, reach, run_dag
 from demo.platform import SYSTEM, Platform, PlatformError
+from e2e.reading import read
 from e2e.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
@@ -84,8 +85,19 @@ class Environment:
 
     def status(self) -> Object:
         """Its status, {} before the operator has seen it."""
-        found: Object = self.get("afenv", self.name).get("status", {})
+        found: Object = self.resource().get("status", {})
         return found
+
+    def resource(self) -> Object:
+        """The AirflowEnvironment itself."""
+        found = self._look()
+        if found is None:
+            raise PlatformError(f"{self} is not there")
+        return found
+
+    def _look(self) -> Object | None:
+        path = f"/apis/airfield.dev/v1alpha1/namespaces/{self.namespace}/airflowenvironments/{self.name}"
+        return read(self.platform.cluster.kubeconfig, path)
 
     def condition(self, kind: str) -> Object:
         """The condition of that type, {} when there is none."""
@@ -106,7 +118,7 @@ class Environment:
         """Wait until the operator has seen the latest change and the environment is Ready."""
 
         def look() -> Object | None:
-            found = self.get("afenv", self.name)
+            found = self.resource()
             status = found.get("status", {})
             seen = status.get("observedGeneration") == found["metadata"]["generation"]
             ready = {"type": "Ready", "status": "True"}.items()
@@ -115,7 +127,7 @@ class Environment:
         return eventually(f"{self}: Ready", look, said=self.describe)
 
     def _is_gone(self) -> bool:
-        return not self.kubectl("get", "afenv", self.name, "--ignore-not-found", "-o", "name")
+        return self._look() is None
 
     def last_words(self) -> str:
         """Also what the operator said of it lately, and what the cluster did to its pods."""
