@@ -4,6 +4,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ def _reader(kubeconfig: Path) -> "_Reader":
 class _Reader:
     def __init__(self, kubeconfig: Path) -> None:
         self._credentials = from_kubeconfig(path=str(kubeconfig))
+        self._thread = ThreadPoolExecutor(max_workers=1)
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._credentials.ssl)
         )
 
     def get(self, path: str) -> Object | None:
-        request = urllib.request.Request(  # noqa: S310 - the kubeconfig's URL
-            self._credentials.url + path, headers=asyncio.run(self._headers())
-        )
+        # In a thread of its own: where a browser is looked at, there is an event loop in this one.
+        headers = self._thread.submit(lambda: asyncio.run(self._headers())).result()
+        request = urllib.request.Request(self._credentials.url + path, headers=headers)  # noqa: S310 - the kubeconfig's
         try:
             with self._opener.open(request, timeout=60) as answer:
                 found: Object = json.load(answer)
