@@ -15,7 +15,7 @@ from localcluster import Cluster
 from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
-NAMESPACES = ("served", "external", "bundles", "cancelled", "disturbed", "bystander")
+NAMESPACES = ("served", "external", "bundles", "cancelled", "installed", "disturbed", "bystander")
 LOGIN, PASSWORD = "git-login", "of-the-repository"
 
 
@@ -92,19 +92,13 @@ def server(platform: Platform) -> DatabaseServer:
     return server
 
 
-def bystander_of(platform: Platform) -> Environment:
-    """An environment with which all is well; made by whoever needs it first."""
-    neighbour = Environment(platform, "bystander", "airflow")
-    neighbour.apply(executor="LocalExecutor", database={"server": {}})
-    neighbour.until_ready()
-    return neighbour
-
-
 @pytest.fixture(scope="module")
 def bystander(steady: Platform, server: DatabaseServer) -> Iterator[Environment]:
     """A neighbour with which all is well: after a module whose environments go wrong it is what it was before."""
-    del server
-    neighbour = bystander_of(steady)
+    del steady
+    neighbour = Environment(server.platform, "bystander", "airflow")
+    neighbour.apply(executor="LocalExecutor", database={"server": {}})
+    neighbour.until_ready()
     before = neighbour.picture()
     yield neighbour
     assert neighbour.picture() == before

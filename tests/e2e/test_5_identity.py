@@ -90,10 +90,17 @@ class Site:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"{}")
 
+    def ask(self, statement: str) -> str:
+        """Do something in Airflow's database."""
+        psql = ("sh", "-c", 'psql -qAt -c "$0" "$POSTGRES_DB"', statement)
+        return self.environment.kubectl("exec", f"{NAME}-db-0", "--", *psql).strip()
+
     def accounts(self) -> set[str]:
-        query = "SELECT username FROM ab_user"
-        psql = ("sh", "-c", 'psql -qAt -c "$0" "$POSTGRES_DB"', query)
-        return set(self.environment.kubectl("exec", f"{NAME}-db-0", "--", *psql).split())
+        return set(self.ask("SELECT username FROM ab_user").split())
+
+    def mark(self, who: str) -> str:
+        """What an account has in place of a password's hash."""
+        return self.ask(f"SELECT password FROM ab_user WHERE username = '{who}'")  # noqa: S608 - one of USERS
 
 
 FETCH = """async ([path, body]) => {
@@ -254,7 +261,14 @@ def test_who_leaves_a_group_loses_its_role(site: Site) -> None:
     assert status == 201
     assert site.call("POST", RUNS, RUN, token=token)[0] == 200
     site.provider.leave_groups("leaver")
+    mark = site.mark("leaver")
     assert site.exchange(site.of("leaver"))[0] == 401
+    assert site.mark("leaver") == mark
+    # Without a role nobody takes an account, be it one from before there was a provider.
+    site.ask("UPDATE ab_user SET password = '!' WHERE username = 'leaver'")
+    assert site.exchange(site.of("leaver"))[0] == 401
+    assert site.mark("leaver") == "!"
+    site.ask(f"UPDATE ab_user SET password = '{mark}' WHERE username = 'leaver'")  # noqa: S608 - it was there
     eventually("end of the rights", lambda: site.call("GET", "/api/v2/dags", token=token)[0] == 403, 60)
 
 
@@ -276,6 +290,18 @@ def test_accounts_of_the_provider_have_no_password(site: Site) -> None:
     name, password = login(site.environment.platform, NAMESPACE, NAME)
     assert site.call("POST", "/auth/token", {"username": name, "password": password})[0] == 201
     assert site.call("POST", "/auth/token", {"username": name, "password": "admin"})[0] == 401
+
+
+def test_who_sets_a_password_keeps_the_account(site: Site) -> None:
+    mark = site.mark("vera")
+    with window(site.browser) as page:
+        site.enter(page, "vera")
+        page.goto(f"{SITE}/auth/resetmypassword/form")
+        page.locator("#password").fill("a-password-of-her-own")
+        page.locator("#conf_password").fill("a-password-of-her-own")
+        page.locator("button[type=submit]").click()
+        page.wait_for_url(lambda url: "resetmypassword" not in url)  # it takes the form, and goes on
+    assert site.mark("vera") == mark
 
 
 def test_the_administrator_gets_in_without_the_provider(site: Site) -> None:
