@@ -7,7 +7,7 @@ import pytest
 from demo.platform import GIT, Platform
 from e2e.conftest import LOGIN, PASSWORD
 from e2e.databases import DatabaseServer
-from e2e.environments import Environment
+from e2e.environments import COMPONENT, Environment
 from e2e.waiting import Stopwatch, eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady", "bystander")]
@@ -76,6 +76,12 @@ def _failures(environment: Environment, count: int) -> dict[str, str]:
     return said if len(said) == count else {}
 
 
+def _schedulers(environment: Environment) -> set[str]:
+    """The names of the pods that are, or were told to be no longer, its scheduler."""
+    pods = environment.items("pods")
+    return {pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"][COMPONENT] == "scheduler"}
+
+
 def test_the_rest_goes_on(environment: Environment) -> None:
     environment.succeeds("hello")
 
@@ -85,10 +91,14 @@ def test_it_recovers(environment: Environment) -> None:
     platform = environment.platform
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "nowhere", "namespace": GIT}}
     platform.apply([{**service, "spec": {"selector": {"app": "git"}, "ports": [{"port": 80, "targetPort": 8080}]}}])
+    former = _schedulers(environment)
     password(platform, PASSWORD)
+    created = eventually("scheduler with the other password", lambda: _schedulers(environment) - former).pop()
+    environment.kubectl("delete", "pod", created, "--wait=false")  # it is told to end in its first milliseconds
     environment.apply(**spec(ref="main"))
     environment.until_ready()
     watch.lap("all mended: Ready")
+    eventually(f"end of {created}", lambda: created not in _schedulers(environment), said=environment.last_words)
     environment.succeeds("private")
     environment.delete()
     assert environment.names() == set()

@@ -43,9 +43,11 @@ spec:
             {{- include "airflow.env" . | trim | nindent 12 }}
           {{- with .port }}
           ports: [{name: http, containerPort: {{ . }}}]
-          # A Pod leaves the Service some seconds before every node knows of it; until then it still answers.
-          lifecycle: {preStop: {sleep: {seconds: 5}}}
           {{- end }}
+          # A Pod leaves the Service some seconds before every node knows of it; until then it still answers. And one
+          # that is deleted while it is created is told to end in the first milliseconds of PID 1, which has no handler
+          # of signals yet: it would run on until its grace period is over, which can be an hour.
+          lifecycle: {preStop: {sleep: {seconds: {{ if .port }}5{{ else }}2{{ end }}}}}
           {{- include "airflow.probes" . | nindent 10 }}
           resources: {{ .values.resources | toJson }}
           {{- include "airflow.containerSecurityContext" . | nindent 10 }}
