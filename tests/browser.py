@@ -16,7 +16,7 @@ SECONDS = 120
 
 @contextmanager
 def chromium(hosts: Mapping[str, str]) -> Iterator[Browser]:
-    """A browser to which host names have the addresses that are given."""
+    """A browser to which host names have the addresses, or addresses and ports, that are given."""
     if not CHROMIUM.exists():
         apt_get("update")
         apt_get("install", "--yes", "--no-install-recommends", "chromium", "fonts-dejavu-core")

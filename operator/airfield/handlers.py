@@ -4,17 +4,24 @@ Only `on.event` handlers: kopf's create, update and resume handlers write annota
 indices take quadratic time, and its daemons and timers write finalizers.
 """
 
-from collections.abc import Callable, Iterator
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
-import kopf
-
+from airfield.framework import kopf
 from airfield.kube import kinds
+from airfield.kube.credentials import Credentials
 from airfield.kube.kinds import Kind
+from airfield.kube.transport import session
 from airfield.watches import Watches
 
 Handler = Callable[..., None]
+
+CALM = 60.0
+"""Seconds without a login after which the next one is made at once."""
 
 
 class Nothing(kopf.DiffBaseStorage):
@@ -59,10 +66,36 @@ def settings() -> kopf.OperatorSettings:
     return found
 
 
-def registry(watches: Watches, on_event: Callable[[str], None] = lambda _: None) -> kopf.OperatorRegistry:
+async def watch(
+    watches: Watches,
+    access: Credentials,
+    namespaces: Sequence[str],
+    stop: Callable[[], None],
+    on_event: Callable[[str], None],
+) -> asyncio.Task[None]:
+    """Have kopf watch: these namespaces, or all of them.
+
+    `stop` is called on a signal: kopf's own way is to cancel every task, whoever started it.
+    """
+    ours = asyncio.all_tasks()
+    spawned = await kopf.spawn_tasks(
+        registry=registry(watches, access, on_event),
+        settings=settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    return asyncio.create_task(kopf.run_tasks(spawned, ignored=ours), name="kopf")
+
+
+def registry(
+    watches: Watches, access: Credentials, on_event: Callable[[str], None] = lambda _: None
+) -> kopf.OperatorRegistry:
     """Handlers that feed `watches`. `on_event` is told the kind of each object that an event speaks of."""
     found = kopf.OperatorRegistry()
-    kopf.on.login(registry=found)(kopf.login_via_client)
+    kopf.on.login(registry=found)(_login(access))
     fed: dict[Kind, Handler] = {
         kinds.AIRFLOW_ENVIRONMENT: watches.environment,
         kinds.AIRFLOW_TENANT: watches.tenant,
@@ -73,6 +106,25 @@ def registry(watches: Watches, on_event: Callable[[str], None] = lambda _: None)
             _handler(handle, partial(on_event, kind.kind))
         )
     return found
+
+
+def _login(access: Credentials) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+    """Have kopf reach the API server as the rest of the operator does: its own ways know fewer certificates."""
+    last, pauses = -CALM, iter(Endless())
+
+    async def login(**_: object) -> kopf.AiohttpSession:
+        """New connections. Asked for again whenever the API server refuses who we are, at once and without an end."""
+        nonlocal last, pauses
+        if monotonic() - last < CALM:
+            await asyncio.sleep(next(pauses))
+        else:
+            pauses = iter(Endless())
+        last = monotonic()
+        return kopf.AiohttpSession(
+            server=access.url, aiohttp_session=session(access), default_namespace=access.namespace
+        )
+
+    return login
 
 
 def _handler(handle: Handler, count: Callable[[], None]) -> Callable[..., Any]:

@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import selectors
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from time import monotonic, perf_counter
 from typing import TypeVar
 
 import aiohttp
-import kopf
 from prometheus_client import disable_created_metrics
 
 from airfield import __version__, handlers
@@ -127,7 +125,7 @@ async def operate(settings: Settings, fence: Fence) -> None:
         relisting = asyncio.create_task(_relist_forever(watches, doors, progress), name="relist")
         stop = asyncio.Event()
         stopping = asyncio.create_task(stop.wait(), name="stop")
-        watching = await _watch(watches, settings, stop.set, metrics.on_event)
+        watching = await handlers.watch(watches, access, settings.watch_namespaces, stop.set, metrics.on_event)
         tasks = (stopping, watching, relisting, leading, holding, *reflecting)
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -144,24 +142,6 @@ async def operate(settings: Settings, fence: Fence) -> None:
             await asyncio.gather(holding, return_exceptions=True)
             await lease.release()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _watch(
-    watches: Watches, settings: Settings, stop: Callable[[], None], on_event: Callable[[str], None]
-) -> asyncio.Task[None]:
-    """Have kopf watch. `stop` is called on a signal: kopf's own way is to cancel every task, whoever started it."""
-    ours = asyncio.all_tasks()
-    namespaces = settings.watch_namespaces
-    spawned = await kopf.spawn_tasks(
-        registry=handlers.registry(watches, on_event),
-        settings=handlers.settings(),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    return asyncio.create_task(kopf.run_tasks(spawned, ignored=ours), name="kopf")
 
 
 async def _lead(

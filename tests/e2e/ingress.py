@@ -23,31 +23,25 @@ CLASS = "e2e-traefik"
 
 
 @contextmanager
-def traefik(platform: Platform, port: int, log: Path) -> Iterator[None]:
-    """Within the block it serves https on that port of this machine, which reaches the cluster's pods directly."""
-    kinds = [
-        {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "controller": "traefik.io/ingress-controller"},
-        {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "GatewayClass",
-            "controllerName": "traefik.io/gateway-controller",
-        },
-    ]
+def traefik(platform: Platform, port: int, log: Path, *, gateways: bool = False) -> Iterator[None]:
+    """Within the block it serves https on that port of this machine, which reaches the cluster's pods directly.
+
+    With `gateways` also what Gateways lead to; their kinds must be installed.
+    """
+    kinds = {"networking.k8s.io/v1": ("IngressClass", {"controller": "traefik.io/ingress-controller"})}
+    if gateways:
+        way = {"controllerName": "traefik.io/gateway-controller"}
+        kinds["gateway.networking.k8s.io/v1"] = ("GatewayClass", way)
     platform.apply(
-        {
-            "apiVersion": kind["apiVersion"],
-            "kind": kind["kind"],
-            "metadata": {"name": CLASS},
-            "spec": {name: value for name, value in kind.items() if name.startswith("controller")},
-        }
-        for kind in kinds
+        {"apiVersion": version, "kind": kind, "metadata": {"name": CLASS}, "spec": spec}
+        for version, (kind, spec) in kinds.items()
     )
     command = (
         str(tool("traefik")),
         f"--entrypoints.websecure.address=127.0.0.1:{port}",
         "--entrypoints.websecure.http.tls=true",
         f"--providers.kubernetesingress.ingressclass={CLASS}",
-        "--providers.kubernetesgateway=true",
+        f"--providers.kubernetesgateway={str(gateways).lower()}",
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
     )

@@ -1,4 +1,5 @@
-"""Airflow behind a real provider, with a real browser: who gets in, what they may do, and when the provider is away."""
+"""Airflow behind a real provider and a real ingress controller, with a real browser: who gets in, what they may do, and
+when the provider is away."""
 
 import json
 import re
@@ -15,10 +16,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from airfield.airflow.rest import Airflow, RestError
 from browser import chromium, window
+from certificates import Authority
 from demo.airflow import login
 from demo.platform import GIT, Platform
 from e2e.conftest import QUICKSTART
 from e2e.environments import Environment
+from e2e.ingress import CLASS, free_port, traefik
 from e2e.waiting import Stopwatch, eventually
 from keycloak_server import Keycloak, audience, keycloak, realm
 from localcluster import Cluster
@@ -32,7 +35,9 @@ pytestmark = [
 ]
 
 NAMESPACE, NAME = "identified", "airflow"
-SITE = f"http://{NAME}.{NAMESPACE}.test:8080"
+HOST = f"{NAME}.{NAMESPACE}.test"
+SITE = f"https://{HOST}"
+"""As people reach it: by TLS that ends before Airflow, which must not send them back to plain HTTP."""
 CLIENT = f"airfield:{NAMESPACE}/{NAME}"
 OTHER = f"airfield:{NAMESPACE}/other"
 BUNDLE = {"name": "dags", "git": {"url": f"http://git.{GIT}.svc.cluster.local/dags.git", "ref": "main"}}
@@ -57,6 +62,7 @@ class Site:
     provider: Keycloak
     browser: Browser
     url: str
+    """As programs in the cluster reach it."""
 
     def enter(self, page: Page, who: str) -> None:
         """Log in at the provider, as somebody who opens Airflow for the first time."""
@@ -130,13 +136,15 @@ def provider(node_cluster: Cluster) -> Iterator[Keycloak]:
 
 
 @pytest.fixture(scope="module")
-def site(platform: Platform, provider: Keycloak) -> Iterator[Site]:
+def site(platform: Platform, provider: Keycloak, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     watch = Stopwatch()
     blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
     blueprint["metadata"]["name"] = "identity"
     oidc = {"issuer": provider.issuer, "clientId": "airfield:{namespace}/{name}", "caBundle": provider.ca}
     roles = [{"group": "{tenant}-owners", "role": "Op"}]
     blueprint["spec"]["identity"] = {"oidc": oidc, "roles": roles}
+    ingress = {"className": CLASS, "tls": {"secretName": "certificate"}}
+    blueprint["spec"]["exposure"] = {"hostTemplate": "{name}.{namespace}.test", "ingress": ingress}
     tenant = {
         "apiVersion": "airfield.dev/v1alpha1",
         "kind": "AirflowTenant",
@@ -146,6 +154,9 @@ def site(platform: Platform, provider: Keycloak) -> Iterator[Site]:
     platform.apply([blueprint, tenant])
     environment = Environment(platform, NAMESPACE, NAME)
     eventually("namespace", lambda: platform.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"))
+    certificate: dict[str, Any] = {"metadata": {"name": "certificate", "namespace": NAMESPACE}}
+    certificate |= {"type": "kubernetes.io/tls", "stringData": Authority().issue(HOST)}
+    platform.apply([{"apiVersion": "v1", "kind": "Secret", **certificate}])
     environment.apply(
         className="identity",
         executor="LocalExecutor",
@@ -168,7 +179,11 @@ def site(platform: Platform, provider: Keycloak) -> Iterator[Site]:
     address = platform.service_address(NAMESPACE, f"{NAME}-api-server")
     eventually("DAG", lambda: environment.ask(_knows_hello))
     watch.lap("DAG known")
-    with chromium({f"{NAME}.{NAMESPACE}.test": address}) as browser:
+    port = free_port()
+    with (
+        traefik(platform, port, tmp_path_factory.mktemp("traefik") / "log"),
+        chromium({HOST: f"127.0.0.1:{port}"}) as browser,
+    ):
         yield Site(environment, provider, browser, f"http://{address}:8080")
     environment.delete()
 

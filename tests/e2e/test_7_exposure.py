@@ -40,7 +40,7 @@ def browser(server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) ->
     platform, port = server.platform, free_port()
     platform.kubectl("apply", "--server-side", "-f", str(tool("gateway-api.yaml")))
     platform.kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=60s")
-    with traefik(platform, port, tmp_path_factory.mktemp("traefik") / "log"):
+    with traefik(platform, port, tmp_path_factory.mktemp("traefik") / "log", gateways=True):
         yield Browser(HOST, port, AUTHORITY.pem)
 
 

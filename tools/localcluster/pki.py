@@ -55,7 +55,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            # No authority key identifier: many a cluster's certificates lack it, and Python 3.13 began to refuse those.
         )
         if hosts:
             builder = builder.add_extension(

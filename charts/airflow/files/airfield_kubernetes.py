@@ -7,6 +7,7 @@ namespace share: each would adopt and delete the other's Pods. So every list and
 
 import os
 import re
+import ssl
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -32,7 +33,12 @@ def client() -> Any:
 
     environment = os.environ["AIRFIELD_ENVIRONMENT"]
     core = get_kube_client()
-    pool = core.api_client.rest_client.pool_manager
+    pool, settings = core.api_client.rest_client.pool_manager, core.api_client.configuration
+    if settings.verify_ssl:
+        # Python 3.13 began to refuse certificates without an authority key identifier, which many clusters' lack.
+        context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        pool.connection_pool_kw["ssl_context"] = context
     send = pool.urlopen  # where the query string is complete
     pool.urlopen = lambda method, url, **options: send(method, scoped(method, url, environment), **options)
     return core

@@ -35,6 +35,21 @@ _BAD_PATCH = "failed to create typed patch object"
 Object = dict[str, Any]
 
 
+def session(credentials: Credentials) -> aiohttp.ClientSession:
+    """Connections for a client that is not ours, any number of them. Each request says who we are at that moment."""
+
+    async def authenticate(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers.update(await credentials.headers())
+        return await send(request)
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=credentials.ssl or True),
+        headers={"User-Agent": "airfield"},
+        proxy=credentials.proxy,
+        middlewares=(authenticate,),
+    )
+
+
 class Transport:
     """Connections to one API server. Use it with `async with`."""
 

@@ -1,0 +1,63 @@
+"""airfield.handlers: how kopf reaches the API server, and what it does not bring along."""
+
+import subprocess
+import sys
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from airfield import handlers
+from airfield.kube.credentials import Credentials
+from airfield.kube.transport import session
+
+
+def credentials(url: str, *tokens: str) -> Credentials:
+    """Whoever says another token each time."""
+    said = iter(tokens)
+
+    async def headers() -> dict[str, str]:
+        return {"Authorization": next(said)}
+
+    return Credentials(url, None, headers, namespace="airfield-system")
+
+
+async def test_each_request_says_who_we_are_at_that_moment() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=request.headers["Authorization"])
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    async with TestServer(application) as server, session(credentials(str(server.make_url("/")), "a", "b")) as http:
+        for token in ("a", "b"):
+            async with http.get(server.make_url("/")) as found:
+                assert await found.text() == token
+
+
+async def test_who_is_refused_comes_back_more_and_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses, now = [], [1000.0]
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("airfield.handlers.asyncio.sleep", sleep)
+    monkeypatch.setattr(handlers, "monotonic", lambda: now[0])
+    login = handlers._login(credentials("https://api.example:6443"))
+    found = [await login() for _ in range(3)]
+    now[0] += handlers.CALM
+    found += [await login(), await login()]
+    assert pauses == [0.5, 1.0, 0.5]
+    assert {(each.server, each.default_namespace) for each in found} == {
+        ("https://api.example:6443", "airfield-system")
+    }
+    # What was refused is not taken again by kopf.
+    assert len({id(each.aiohttp_session) for each in found}) == len(found)
+    for each in found:
+        await each.aiohttp_session.close()
+
+
+def test_kopf_does_not_bring_the_kubernetes_package_along() -> None:
+    """Which a pod has no use for."""
+    code = "import sys, airfield.main; print([name for name in sys.modules if name.startswith('kubernetes')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
