@@ -44,7 +44,6 @@ def session(credentials: Credentials) -> aiohttp.ClientSession:
 
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=credentials.ssl or True),
-        headers={"User-Agent": "airfield"},
         proxy=credentials.proxy,
         middlewares=(authenticate,),
     )
