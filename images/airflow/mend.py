@@ -1,12 +1,13 @@
 """Mends what keeps Airflow from ending: python mend.py /opt/venv. Fails when a text to be mended is not there.
 
 Several things keep a LocalExecutor's scheduler (Airflow 3.3.2) from ending when it is told to; its pod then stays for
-an hour, its whole grace period. All but the second were seen:
+an hour, its whole grace period. The first, and the last, were seen:
 
 - Its handler of signals raises SystemExit. That may be in one of Python's own callbacks, after a fork or an import,
   where exceptions are printed and ignored: the signal is lost. So the handler also leaves a note, which each round of
-  the scheduler reads; signals wait until all workers are forked; and before there is anything to end, Airflow has no
-  handler at all: the process dies at once.
+  the scheduler reads; signals wait until all workers are forked; and before there is anything to end, the scheduler has
+  no handler at all: the process dies at once.
+- The handler writes to the log. Where that is just being written to, it waits for itself, for ever. So it does not.
 - One that ends while it forks does not know the worker that it has just forked, and sends it no message to end.
 - A worker that takes such a message and ends before it is looked at gets none itself, so that another one lacks its.
   A message too many harms nobody, so there is one for each worker that there can be.
@@ -65,7 +66,6 @@ MENDS = {
         self.log.info("Exiting gracefully upon receiving signal %s", signum)
 """,
             """\
-        self.log.info("Exiting gracefully upon receiving signal %s", signum)
         self._told_to_exit = True
 """,
         ),
@@ -77,6 +77,7 @@ MENDS = {
             """\
             self._dag_id_to_team_name = {}
             if getattr(self, "_told_to_exit", False):
+                self.log.info("Exiting gracefully: the signal to do so was lost")
                 sys.exit(os.EX_OK)
             with stats.timer("scheduler.scheduler_loop_duration") as timer:
 """,
@@ -87,7 +88,10 @@ MENDS = {
             """\
         signal.signal(signal.SIGTERM, sigint_handler)
 """,
-            "",
+            """\
+        if process_name != "scheduler":
+            signal.signal(signal.SIGTERM, sigint_handler)
+""",
         ),
     ),
 }

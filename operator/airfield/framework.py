@@ -2,10 +2,13 @@
 
 import sys
 
+former = sys.modules.get("kubernetes")
 sys.modules["kubernetes"] = None  # type: ignore[assignment]
 try:
     import kopf
 finally:
     del sys.modules["kubernetes"]
+    if former:
+        sys.modules["kubernetes"] = former
 
 __all__ = ["kopf"]

@@ -73,6 +73,19 @@ def test_objects_stay_in_the_environment(values: Json) -> None:
     assert len(seen) == len(objects)
 
 
+@pytest.mark.parametrize("grace", [None, 1, 30])
+def test_a_pod_is_told_to_end_when_it_can_listen(grace: int | None) -> None:
+    """And not within what it is given to end: Kubernetes refuses to wait for longer than that."""
+    component = {} if grace is None else {"terminationGracePeriodSeconds": grace}
+    keys = ("apiServer", "scheduler", "dagProcessor", "triggerer")
+    objects = render({"components": dict.fromkeys(keys, component)})
+    for name in COMPONENTS:
+        spec = pod(objects, name)["spec"]
+        wait = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert wait == min(grace or 60, 5 if name == "api-server" else 2)
+        assert spec["terminationGracePeriodSeconds"] >= wait
+
+
 @each
 def test_pods_satisfy_the_restricted_standard(values: Json) -> None:
     for component, template in pods(render(values)):

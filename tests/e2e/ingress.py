@@ -102,6 +102,13 @@ class Browser:
         ):
             return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
 
+    def is_served(self) -> bool:
+        """Whether Airflow answers, with a certificate that is believed."""
+        try:
+            return self.get("/api/v2/version").status == 200
+        except ssl.SSLCertVerificationError:
+            return False
+
     def get(self, path: str) -> Answer:
         """The answer to a GET; redirects are not followed."""
         return self._ask("GET", path)

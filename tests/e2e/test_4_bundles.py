@@ -94,7 +94,7 @@ def test_it_recovers(environment: Environment) -> None:
     former = _schedulers(environment)
     password(platform, PASSWORD)
     created = eventually("scheduler with the other password", lambda: _schedulers(environment) - former).pop()
-    environment.kubectl("delete", "pod", created, "--wait=false")  # it is told to end in its first milliseconds
+    environment.kubectl("delete", "pod", created, "--wait=false")  # often it is told so while it is created
     environment.apply(**spec(ref="main"))
     environment.until_ready()
     watch.lap("all mended: Ready")

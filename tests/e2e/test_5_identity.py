@@ -22,6 +22,7 @@ from demo.platform import GIT, Platform
 from e2e.conftest import QUICKSTART
 from e2e.environments import Environment
 from e2e.ingress import CLASS, free_port, traefik
+from e2e.ingress import Browser as Visitor
 from e2e.waiting import Stopwatch, eventually
 from keycloak_server import Keycloak, audience, keycloak, realm
 from localcluster import Cluster
@@ -154,8 +155,9 @@ def site(platform: Platform, provider: Keycloak, tmp_path_factory: pytest.TempPa
     platform.apply([blueprint, tenant])
     environment = Environment(platform, NAMESPACE, NAME)
     eventually("namespace", lambda: platform.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"))
+    authority = Authority()
     certificate: dict[str, Any] = {"metadata": {"name": "certificate", "namespace": NAMESPACE}}
-    certificate |= {"type": "kubernetes.io/tls", "stringData": Authority().issue(HOST)}
+    certificate |= {"type": "kubernetes.io/tls", "stringData": authority.issue(HOST)}
     platform.apply([{"apiVersion": "v1", "kind": "Secret", **certificate}])
     environment.apply(
         className="identity",
@@ -184,6 +186,7 @@ def site(platform: Platform, provider: Keycloak, tmp_path_factory: pytest.TempPa
         traefik(platform, port, tmp_path_factory.mktemp("traefik") / "log"),
         chromium({HOST: f"127.0.0.1:{port}"}) as browser,
     ):
+        eventually("way in", Visitor(HOST, port, authority.pem).is_served, 60)
         yield Site(environment, provider, browser, f"http://{address}:8080")
     environment.delete()
 

@@ -1,6 +1,8 @@
-"""A real Prometheus scrapes the operator as it is installed, with the chart's own alerts, and one of them fires."""
+"""A real Prometheus scrapes the operator as it is installed, with the chart's own alerts, and one of them fires. A real
+metrics server tells what pods use."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from demo.platform import SYSTEM, Platform
 from e2e.environments import Environment
 from e2e.waiting import eventually
 from localcluster.cluster import current_kubeconfig
+from metrics_server import metrics_server
 from observability.rendered import dashboard, expressions, rules_file
 from prometheus_server import Prometheus, prometheus
 
@@ -46,6 +49,15 @@ def test_dashboard_shows_something(observed: Prometheus) -> None:
         return [title for title in always if not observed.query(queries[title])]
 
     eventually("data", lambda: not blank(), 30, blank)
+
+
+def test_what_pods_use(bystander: Environment, observed: Prometheus, tmp_path: Path) -> None:
+    """Is known as soon as there is a metrics server: some hundred MiB for Airflow, and never nothing of a processor."""
+    of = f'{{namespace="{bystander.namespace}",name="{bystander.name}"}}'
+    memory, cores = (f"airfield_environment_used_{what}{of}" for what in ("memory_bytes", "cpu_cores"))
+    with metrics_server(bystander.platform, tmp_path):
+        eventually("memory", lambda: (observed.value(memory) or 0) > 300 * 2**20, said=(tmp_path / "log").read_text)
+        assert 0 < (observed.value(cores) or 0) < 64
 
 
 def test_an_alert_fires_and_ends(platform: Platform, observed: Prometheus) -> None:

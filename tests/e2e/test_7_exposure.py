@@ -86,7 +86,7 @@ def test_the_way_in(environment: Environment, server: DatabaseServer, browser: B
         browser.get("/")
     put_certificate(server, NAMESPACE, "airflow-cert", HOST)
     environment.until("CertificateValid", "True", "Succeeded", seconds=60)
-    eventually("certificate", lambda: trusted(browser), 60)
+    eventually("certificate", browser.is_served, 60)
     watch.lap("a certificate is served")
     assert f"https://{HOST}" in environment.kubectl("get", "afenv", "airflow", "-o", "wide")
 
@@ -107,14 +107,6 @@ def put_gateway(server: DatabaseServer, port: int) -> None:
     metadata = {"name": "public", "namespace": GATEWAYS}
     gateway = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": metadata}
     server.platform.apply([{**gateway, "spec": {"gatewayClassName": CLASS, "listeners": [listener]}}])
-
-
-def trusted(browser: Browser) -> bool:
-    """Whether a browser that believes the authority gets Airflow's page."""
-    try:
-        return browser.get("/api/v2/version").status == 200
-    except ssl.SSLCertVerificationError:
-        return False
 
 
 def test_logging_in(environment: Environment, browser: Browser) -> None:
@@ -154,7 +146,7 @@ def test_a_replaced_certificate_is_served_without_a_restart(
     after = f"{until:%Y-%m-%dT%H:%M:%SZ}"
     eventually("news of it", lambda: environment.status()["certificate"]["notAfter"] == after, 60)
     watch.lap("the operator has seen it")
-    assert trusted(browser)
+    assert browser.is_served()
     assert environment.picture() == before
 
 
@@ -167,7 +159,7 @@ def test_by_the_gateway_api(environment: Environment, server: DatabaseServer, br
     eventually("end of the Ingress", lambda: not environment.items("ingresses"))
     environment.until_ready()
     eventually("certificate of the Gateway", lambda: browser.certificate().serial_number != served, 60)
-    eventually("way in", lambda: trusted(browser), 60)
+    eventually("way in", browser.is_served, 60)
     eventually(
         "nothing said of a certificate, which is the Gateway's", lambda: not environment.condition("CertificateValid")
     )

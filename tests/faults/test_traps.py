@@ -163,9 +163,7 @@ async def test_an_error_in_a_watch_costs_at_most_a_restart(site: FaultSite, team
     await end_watches(site, team, End(500, "InternalError"), kind)
 
     async def changed() -> bool:
-        if not site.operator.running:
-            site.operator.kill()
-            await asyncio.to_thread(site.operator.start)
+        await keep_running(site)
         found = await team.existing(kinds.CONFIG_MAP, "demo-config")
         return "parallelism = 7" in found["data"]["airflow.cfg"]
 
@@ -173,6 +171,41 @@ async def test_an_error_in_a_watch_costs_at_most_a_restart(site: FaultSite, team
     await eventually(changed)
     await team.until_ready()
     site.operator.kill()  # one that ends takes its time
+
+
+async def test_who_is_refused_costs_at_most_a_restart(site: FaultSite, team: Team) -> None:
+    """kopf closes the connections of all watches when one of them is refused, and ends when another notices."""
+    await create_and_wait(team)
+    refused = Rule(Answer(401, "Unauthorized"), LIST, kind="airflowtenants", client="kopf", times=3)
+    ended = Rule(End(410, "Expired"), EVENT, kind="airflowtenants", client="kopf")
+    with site.faults(ended, refused) as script:
+        await touch(team, "airflowtenants")
+
+        async def taken() -> bool:
+            return len(script.taken) > 1
+
+        await eventually(taken)
+        await team.put_tenant(labels={"cost-centre": "4712"})
+
+        async def seen() -> bool:
+            await keep_running(site)
+            return await labelled(team, "4712")
+
+        await eventually(seen)
+    site.operator.kill()  # one that ends takes its time
+
+
+async def keep_running(site: FaultSite) -> None:
+    """As whoever runs the operator does."""
+    if not site.operator.running:
+        site.operator.kill()
+        await asyncio.to_thread(site.operator.start)
+
+
+async def labelled(team: Team, value: str) -> bool:
+    """Whether the tenant's label has reached an object of its environment."""
+    found = await team.existing(kinds.DEPLOYMENT, "demo-scheduler")
+    return bool(found["metadata"]["labels"].get("cost-centre") == value)
 
 
 @pytest.mark.long
@@ -191,12 +224,7 @@ async def test_lists_that_fail_for_long_end_nothing(site: FaultSite, team: Team)
 
         await eventually(failed, 60)
     await team.put_tenant(labels={"cost-centre": "4711"})
-
-    async def labelled() -> bool:
-        found = await team.existing(kinds.DEPLOYMENT, "demo-scheduler")
-        return bool(found["metadata"]["labels"].get("cost-centre") == "4711")
-
-    await eventually(labelled, 60)
+    await eventually(lambda: labelled(team, "4711"), 60)
     assert site.operator.pid == pid
 
 

@@ -34,6 +34,30 @@ async def test_each_request_says_who_we_are_at_that_moment() -> None:
                 assert await found.text() == token
 
 
+async def test_nobody_else_is_told_who_we_are() -> None:
+    """Wherever the API server, or whoever stands before it, leads."""
+    told = []
+
+    async def listen(request: web.Request) -> web.Response:
+        told.append(request.headers.get("Authorization"))
+        return web.Response()
+
+    async def lead(request: web.Request) -> web.Response:
+        told.append(request.headers.get("Authorization"))
+        raise web.HTTPFound(str(other.make_url("/")))
+
+    applications = (web.Application(), web.Application())
+    for application, answer in zip(applications, (lead, listen), strict=True):
+        application.router.add_get("/", answer)
+    async with (
+        TestServer(applications[0]) as server,
+        TestServer(applications[1]) as other,
+        session(credentials(str(server.make_url("/")), "a", "b")) as http,
+    ):
+        (await http.get(server.make_url("/"))).close()
+    assert told == ["a", None]
+
+
 async def test_who_is_refused_comes_back_more_and_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses, now = [], [1000.0]
 

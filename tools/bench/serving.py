@@ -2,11 +2,12 @@
 
 import http.client
 import json
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from localcluster.api import as_administrator
 
 POLL_SECONDS = 0.1
 LABEL = "app.kubernetes.io/component"
@@ -22,9 +23,7 @@ class Observer:
     """Looks at one namespace of the cluster whose API server is at `address`:`port`, over one connection."""
 
     def __init__(self, address: str, port: int, pki: Path, namespace: str) -> None:
-        tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        self._connection = http.client.HTTPSConnection(address, port, timeout=30, context=tls)
+        self._connection = http.client.HTTPSConnection(address, port, timeout=30, context=as_administrator(pki))
         self._namespace = namespace
 
     def wait(self, started: float, seconds: float) -> dict[str, float]:

@@ -84,6 +84,7 @@ MODULES = (
     Module("kwok", ("kwok", "stages.yaml"), about="1 min"),
     Module("pause", ("pause",), about="seconds"),
     Module("traefik", ("traefik",), about="5 min"),
+    Module("metrics-server", ("metrics-server",), about="2 min"),
     Module("definitions", ("gateway-api.yaml", "cert-manager.yaml"), about="seconds"),
 )
 PROGRAMS = {program: module for module in MODULES for program in module.programs}

@@ -28,7 +28,9 @@ def create_pki(instance: Instance) -> None:
     authority = pki.Authority.create(instance.pki)
     names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
     hosts = (*names, "localhost", "127.0.0.1", str(instance.services[1]), instance.address)
-    authority.issue("apiserver", "kube-apiserver", hosts=tuple(dict.fromkeys(hosts)))
+    # Not identified: many a cluster's API server is not, and Python 3.13 began to refuse such certificates.
+    authority.issue("apiserver", "kube-apiserver", hosts=tuple(dict.fromkeys(hosts)), identified=False)
+    authority.issue("front-proxy", "front-proxy")
     authority.issue("admin", "airfield-admin", group="system:masters")
     pki.create_service_account_key(instance.pki)
     for name, user in KUBECONFIGS.items():
@@ -94,6 +96,14 @@ def start(instance: Instance, processes: Processes) -> None:
             # The second is for the sake of rights: many platforms have it.
             "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
             "--allow-privileged=true",
+            # APIs that others serve, as a metrics server does, believe what the API server says of who asks.
+            f"--requestheader-client-ca-file={keys / 'ca.crt'}",
+            "--requestheader-allowed-names=front-proxy",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={keys / 'front-proxy.crt'}",
+            f"--proxy-client-key-file={keys / 'front-proxy.key'}",
             f"--kubelet-certificate-authority={keys / 'ca.crt'}",
             f"--kubelet-client-certificate={keys / 'admin.crt'}",
             f"--kubelet-client-key={keys / 'admin.key'}",

@@ -39,7 +39,9 @@ class Authority:
         _write(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM))
         return cls(folder, certificate, key)
 
-    def issue(self, file: str, user: str, *, group: str = "", hosts: tuple[str, ...] = ()) -> None:
+    def issue(
+        self, file: str, user: str, *, group: str = "", hosts: tuple[str, ...] = (), identified: bool = True
+    ) -> None:
         """Write `file`.crt and `file`.key: for a client named `user`, and also for a server where `hosts` are given.
 
         Args:
@@ -47,6 +49,7 @@ class Authority:
             user: common name; for Kubernetes the user name.
             group: organisation; for Kubernetes the group of the user.
             hosts: DNS names and IP addresses that the server answers to.
+            identified: whether it names the authority's key, too.
         """
         key = _new_key(self.folder / f"{file}.key")
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
@@ -55,8 +58,11 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            # No authority key identifier: many a cluster's certificates lack it, and Python 3.13 began to refuse those.
         )
+        if identified:
+            builder = builder.add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+            )
         if hosts:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False

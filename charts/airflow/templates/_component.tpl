@@ -5,6 +5,7 @@ Takes root, component, values, args, port (or nothing), job (its job_type, or no
 {{- define "airflow.deployment" -}}
 {{- $metadata := dict "root" .root "name" .component "component" .component "phase" "workloads" -}}
 {{- $kubernetes := has "kubernetes" (include "airflow.reads" . | splitList ",") -}}
+{{- $grace := .values.terminationGracePeriodSeconds | default .grace -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -29,7 +30,7 @@ spec:
       serviceAccountName: {{ include "airflow.environment" .root }}-{{ if $kubernetes }}{{ .component }}{{ else }}airflow{{ end }}
       automountServiceAccountToken: {{ $kubernetes }}
       enableServiceLinks: false
-      terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds | default .grace }}
+      terminationGracePeriodSeconds: {{ $grace }}
       {{- include "airflow.imagePullSecrets" .root | nindent 6 }}
       {{- include "airflow.placement" . | nindent 6 }}
       securityContext:
@@ -47,7 +48,7 @@ spec:
           # A Pod leaves the Service some seconds before every node knows of it; until then it still answers. And one
           # that is deleted while it is created is told to end in the first milliseconds of PID 1, which has no handler
           # of signals yet: it would run on until its grace period is over, which can be an hour.
-          lifecycle: {preStop: {sleep: {seconds: {{ if .port }}5{{ else }}2{{ end }}}}}
+          lifecycle: {preStop: {sleep: {seconds: {{ min $grace (.port | empty | ternary 2 5) }}}}}
           {{- include "airflow.probes" . | nindent 10 }}
           resources: {{ .values.resources | toJson }}
           {{- include "airflow.containerSecurityContext" . | nindent 10 }}

@@ -136,7 +136,7 @@ def _job(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     return ChildState(ready=False, message="running" + (f", {attempts} failed attempts so far" if attempts else ""))
 
 
-def _pod(_: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
+def _pod(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
     phase = status.get("phase", "")
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     terminated = next(filter(None, map(_end, containers)), "")
@@ -151,6 +151,8 @@ def _pod(_: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
             break
     if phase == "Failed" and not problem:
         problem, message = status.get("reason") or "Failed", status.get("message") or terminated
+    if obj["metadata"].get("deletionTimestamp"):
+        problem, message = "", "told to end"  # as it may, however it does
     ready = phase == "Succeeded" or (not problem and bool(_condition(status, "Ready")))
     return ChildState(
         ready=ready,

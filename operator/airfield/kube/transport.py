@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
+from yarl import URL
 
 from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.kinds import Kind, Ref
@@ -37,9 +38,13 @@ Object = dict[str, Any]
 
 def session(credentials: Credentials) -> aiohttp.ClientSession:
     """Connections for a client that is not ours, any number of them. Each request says who we are at that moment."""
+    server = URL(credentials.url).origin()
 
     async def authenticate(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        request.headers.update(await credentials.headers())
+        # Not to where an answer leads.
+        if request.url.origin() == server:
+            request.headers.update(await credentials.headers())
+            request.server_hostname = credentials.server_hostname
         return await send(request)
 
     return aiohttp.ClientSession(

@@ -152,6 +152,12 @@ def test_pods(status: Fields, ready: bool, problem: str, message: str, terminate
     assert (state.ready, state.problem, state.message, state.terminated) == (ready, problem, message, terminated)
 
 
+def test_how_a_pod_ends_that_was_told_to_is_no_problem() -> None:
+    status = containers("Failed", container(ended(143)))
+    state = state_of({"kind": "Pod", "metadata": {"deletionTimestamp": "2026-11-28T15:00:00Z"}, "status": status})
+    assert (state.ready, state.problem, state.message) == (False, "", "told to end")
+
+
 @pytest.mark.parametrize(
     ("status", "ready", "problem", "message"),
     [
