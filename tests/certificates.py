@@ -29,6 +29,10 @@ class Authority:
         built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         return built.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
+    def itself(self) -> dict[str, str]:
+        """The content of a Secret: its certificate and its key."""
+        return {"tls.crt": self.pem, "tls.key": _private(self.key)}
+
     def issue(
         self,
         *hosts: str,
@@ -44,8 +48,7 @@ class Authority:
             names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
             built = built.add_extension(names, critical=False)
         signed = built.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        return {"tls.crt": signed + "".join(chain), "tls.key": private}
+        return {"tls.crt": signed + "".join(chain), "tls.key": _private(key)}
 
 
 def composite() -> str:
@@ -53,13 +56,16 @@ def composite() -> str:
     p, q, e = 3 * (2**521 - 1), 2**607 - 1, 65537
     d = pow(e, -1, (p - 1) * (q - 1))
     numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q))
-    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return _private(numbers.private_key(unsafe_skip_rsa_key_validation=True))
 
 
 def encoded(content: dict[str, str]) -> dict[str, str]:
     """As a Secret's data."""
     return {name: base64.b64encode(text.encode()).decode() for name, text in content.items()}
+
+
+def _private(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def _name(text: str) -> x509.Name:

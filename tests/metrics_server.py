@@ -28,7 +28,7 @@ def metrics_server(platform: Platform, folder: Path) -> Iterator[None]:
         f"--cert-dir={folder}",
         f"--kubelet-certificate-authority={instance.pki / 'ca.crt'}",
         "--kubelet-preferred-address-types=InternalIP",
-        "--metric-resolution=10s",
+        "--metric-resolution=15s",
     ]
     metadata = {"name": NAME, "namespace": NAMESPACE}
     port = {"name": "https", "port": 443, "targetPort": PORT}

@@ -1,14 +1,17 @@
 """From outside of the cluster: a real ingress controller, https, a log-in, and a certificate that is replaced."""
 
+import json
 import re
 import ssl
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from cert_manager import cert_manager
 from certificates import Authority
 from demo.airflow import login
 from e2e.conftest import QUICKSTART
@@ -148,6 +151,34 @@ def test_a_replaced_certificate_is_served_without_a_restart(
     watch.lap("the operator has seen it")
     assert browser.is_served()
     assert environment.picture() == before
+
+
+def test_by_cert_manager(environment: Environment, server: DatabaseServer, browser: Browser, tmp_path: Path) -> None:
+    """The class changes to certificates of an issuer; each renewed one is served, and Airflow is not restarted."""
+    pods, authority, log = pods_of(environment), Authority(), tmp_path / "log"
+    visitor = Browser(HOST, browser.port, authority.pem)
+    watch = Stopwatch()
+    with cert_manager(server.platform, "e2e", authority, log):
+        put_class(server, ingress={"className": CLASS, "tls": {"issuerRef": {"name": "e2e"}}})
+        eventually("certificate of the issuer", visitor.is_served, 120, log.read_text)
+        watch.lap("a certificate of the issuer is served")
+        environment.until("CertificateValid", "True", "Succeeded", seconds=60)
+        served = visitor.certificate().serial_number
+        renew(environment)
+        eventually("renewed certificate", lambda: visitor.certificate().serial_number != served, 60, log.read_text)
+        watch.lap("it is renewed")
+        assert visitor.is_served()
+    environment.until_ready()
+    assert pods_of(environment) == pods
+
+
+def renew(environment: Environment) -> None:
+    """Have a certificate renewed, as cert-manager's own command does."""
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    issuing = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "a test's"}
+    patch = [{"op": "add", "path": "/status/conditions/-", "value": {**issuing, "lastTransitionTime": since}}]
+    name = f"{environment.name}-tls"
+    environment.kubectl("patch", "certificate", name, "--subresource=status", "--type=json", "-p", json.dumps(patch))
 
 
 def test_by_the_gateway_api(environment: Environment, server: DatabaseServer, browser: Browser) -> None:

@@ -85,7 +85,8 @@ MODULES = (
     Module("pause", ("pause",), about="seconds"),
     Module("traefik", ("traefik",), about="5 min"),
     Module("metrics-server", ("metrics-server",), about="2 min"),
-    Module("definitions", ("gateway-api.yaml", "cert-manager.yaml"), about="seconds"),
+    Module("cert-manager", ("cert-manager", "cert-manager.yaml"), about="2 min"),
+    Module("gateway-api", ("gateway-api.yaml",), about="seconds"),
 )
 PROGRAMS = {program: module for module in MODULES for program in module.programs}
 
