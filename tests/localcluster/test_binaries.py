@@ -52,7 +52,6 @@ def test_what_is_built_is_not_built_again() -> None:
 
 
 def test_an_unknown_program_is_named() -> None:
-    with pytest.raises(
-        LocalClusterError, match=r"no program 'docker' is built here; choose one of cert-manager, cert-manager.yaml, coredns"
-    ):
+    choice = "choose one of cert-manager, cert-manager.yaml, coredns, etcd"
+    with pytest.raises(LocalClusterError, match=rf"no program 'docker' is built here; {choice}"):
         tool("docker")

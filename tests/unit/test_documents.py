@@ -1,10 +1,13 @@
 """README.md and docs/: links lead somewhere, commands run after `make setup`, and the same names mean the same."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+import keycloak_server
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -56,6 +59,26 @@ def test_the_namespace_is_that_of_the_quickstart() -> None:
     for path in PAGES:
         used = set(re.findall(r"-n (team-\S+?)[`\s]", path.read_text(encoding="utf-8")))
         assert used <= {namespace}, path
+
+
+def test_versions_are_those_of_the_tests() -> None:
+    text = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| ([\w. -]+) \| (\d+\.\d+\.\d+) \|", text, re.MULTILINE))
+    modules = {
+        "Kubernetes": ("kubernetes", "k8s.io/kubernetes"),
+        "Helm": ("helm", "helm.sh/helm/v4"),
+        "Gateway API": ("gateway-api", "sigs.k8s.io/gateway-api"),
+        "Traefik": ("traefik", "github.com/traefik/traefik/v3"),
+        "cert-manager": ("cert-manager", "github.com/cert-manager/cert-manager"),
+        "metrics-server": ("metrics-server", "sigs.k8s.io/metrics-server"),
+    }
+    used = {
+        name: re.findall(rf"\b{re.escape(required)} v(\S+)", (ROOT / f"tools/go/{module}/go.mod").read_text())[0]
+        for name, (module, required) in modules.items()
+    }
+    assert {name: told.pop(name, None) for name in used} == used
+    image = tomllib.loads((ROOT / "images" / "airflow" / "pyproject.toml").read_text())["project"]["version"]
+    assert told == {"Airflow": image, "Keycloak": keycloak_server.VERSION}
 
 
 def test_every_threat_has_a_test() -> None:
