@@ -11,6 +11,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 @dataclass(frozen=True)
 class Authority:
@@ -27,6 +39,8 @@ class Authority:
             self.name, self.name, self.key.public_key(), now - timedelta(days=1), now + timedelta(days=3650)
         )
         built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        built = built.add_extension(SIGNS, critical=True)
+        built = built.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
         return built.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
     def itself(self) -> dict[str, str]:
@@ -44,6 +58,10 @@ class Authority:
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
         since, until = since or now - timedelta(hours=1), until or now + timedelta(days=90)
         built = _builder(_name("test"), self.name, key.public_key(), since, until)
+        # Which Python 3.13 wants.
+        built = built.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+        )
         if hosts:
             names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
             built = built.add_extension(names, critical=False)

@@ -64,5 +64,7 @@ def metrics_server(platform: Platform, folder: Path) -> Iterator[None]:
         finally:
             # First what asks for it: as long as an API is registered and not served, no namespace can be deleted.
             of = (f"apiservice/{VERSION}.{GROUP}", f"endpointslice/{NAME}", f"service/{NAME}")
-            platform.kubectl("-n", NAMESPACE, "delete", *of, "--ignore-not-found")
-            process.terminate()
+            try:
+                platform.kubectl("-n", NAMESPACE, "delete", *of, "--ignore-not-found")
+            finally:
+                process.terminate()

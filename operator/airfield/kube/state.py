@@ -151,7 +151,7 @@ def _pod(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
             break
     if phase == "Failed" and not problem:
         problem, message = status.get("reason") or "Failed", status.get("message") or terminated
-    if obj["metadata"].get("deletionTimestamp"):
+    if obj["metadata"].get("deletionTimestamp") and _replaceable(obj):
         problem, message = "", "told to end"  # as it may, however it does
     ready = phase == "Succeeded" or (not problem and bool(_condition(status, "Ready")))
     return ChildState(
@@ -161,6 +161,11 @@ def _pod(obj: Mapping[str, Any], status: Mapping[str, Any]) -> ChildState:
         phase=phase,
         terminated=terminated,
     )
+
+
+def _replaceable(obj: Mapping[str, Any]) -> bool:
+    """Whether a pod's successor does not wait for its end, as that of a StatefulSet's does."""
+    return any(owner.get("kind") == "ReplicaSet" for owner in obj["metadata"].get("ownerReferences") or ())
 
 
 def _end(container: Mapping[str, Any]) -> str:

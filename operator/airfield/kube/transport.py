@@ -37,14 +37,17 @@ Object = dict[str, Any]
 
 
 def session(credentials: Credentials) -> aiohttp.ClientSession:
-    """Connections for a client that is not ours, any number of them. Each request says who we are at that moment."""
-    server = URL(credentials.url).origin()
+    """Connections for a client that is not ours, any number of them. Each request says who we are at that moment.
+
+    A request that is led to another server fails as if nobody had answered.
+    """
+    server = _server(URL(credentials.url))
 
     async def authenticate(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        # Not to where an answer leads.
-        if request.url.origin() == server:
-            request.headers.update(await credentials.headers())
-            request.server_hostname = credentials.server_hostname
+        if _server(request.url) != server:
+            raise aiohttp.ClientConnectionError(f"{credentials.url} leads to {request.url.origin()}")
+        request.headers.update(await credentials.headers())
+        request.server_hostname = credentials.server_hostname
         return await send(request)
 
     return aiohttp.ClientSession(
@@ -52,6 +55,10 @@ def session(credentials: Credentials) -> aiohttp.ClientSession:
         proxy=credentials.proxy,
         middlewares=(authenticate,),
     )
+
+
+def _server(url: URL) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.host, url.port
 
 
 class Transport:

@@ -152,10 +152,18 @@ def test_pods(status: Fields, ready: bool, problem: str, message: str, terminate
     assert (state.ready, state.problem, state.message, state.terminated) == (ready, problem, message, terminated)
 
 
-def test_how_a_pod_ends_that_was_told_to_is_no_problem() -> None:
+@pytest.mark.parametrize(
+    ("owner", "problem", "message"),
+    [
+        ("ReplicaSet", "", "told to end"),
+        ("StatefulSet", "Failed", "container main ended with exit code 143"),  # its successor waits for it
+    ],
+)
+def test_how_a_pod_ends_that_was_told_to_is_no_problem(owner: str, problem: str, message: str) -> None:
     status = containers("Failed", container(ended(143)))
-    state = state_of({"kind": "Pod", "metadata": {"deletionTimestamp": "2026-11-28T15:00:00Z"}, "status": status})
-    assert (state.ready, state.problem, state.message) == (False, "", "told to end")
+    metadata = {"deletionTimestamp": "2026-11-28T15:00:00Z", "ownerReferences": [{"kind": owner}]}
+    state = state_of({"kind": "Pod", "metadata": metadata, "status": status})
+    assert (state.ready, state.problem, state.message) == (False, problem, message)
 
 
 @pytest.mark.parametrize(
