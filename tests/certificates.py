@@ -11,17 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-SIGNS = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+from localcluster.pki import usage
 
 
 @dataclass(frozen=True)
@@ -39,7 +29,7 @@ class Authority:
             self.name, self.name, self.key.public_key(), now - timedelta(days=1), now + timedelta(days=3650)
         )
         built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        built = built.add_extension(SIGNS, critical=True)
+        built = built.add_extension(usage(signs_certificates=True), critical=True)
         built = built.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
         return built.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 

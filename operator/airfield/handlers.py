@@ -90,9 +90,7 @@ async def watch(
     return asyncio.create_task(kopf.run_tasks(spawned, ignored=ours), name="kopf")
 
 
-def registry(
-    watches: Watches, access: Credentials, on_event: Callable[[str], None] = lambda _: None
-) -> kopf.OperatorRegistry:
+def registry(watches: Watches, access: Credentials, on_event: Callable[[str], None]) -> kopf.OperatorRegistry:
     """Handlers that feed `watches`. `on_event` is told the kind of each object that an event speaks of."""
     found = kopf.OperatorRegistry()
     kopf.on.login(registry=found)(_login(access))

@@ -1,7 +1,10 @@
 """airfield.handlers: how kopf reaches the API server, and what it does not bring along."""
 
+import ssl
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -11,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from airfield import handlers
 from airfield.kube.credentials import Credentials
 from airfield.kube.transport import session
+from certificates import Authority
 
 
 def credentials(url: str, *tokens: str) -> Credentials:
@@ -33,6 +37,27 @@ async def test_each_request_says_who_we_are_at_that_moment() -> None:
         for token in ("a", "b"):
             async with http.get(server.make_url("/")) as found:
                 assert await found.text() == token
+
+
+async def test_a_certificate_may_be_for_another_name_that_is_told(tmp_path: Path) -> None:
+    """As a kubeconfig's tls-server-name does."""
+    authority = Authority()
+    for name, text in authority.issue("kubernetes").items():
+        (tmp_path / name).write_text(text)
+    presented = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    presented.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    server = TestServer(web.Application())
+    await server.start_server(ssl=presented)
+    try:
+        url = str(server.make_url("/"))
+        access = replace(credentials(url, "a", "b"), ssl=ssl.create_default_context(cadata=authority.pem))
+        async with session(access) as http:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await http.get(url)
+        async with session(replace(access, server_hostname="kubernetes")) as http, http.get(url) as found:
+            assert found.status == 404
+    finally:
+        await server.close()
 
 
 async def test_nobody_else_is_told_who_we_are() -> None:
