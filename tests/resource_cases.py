@@ -11,12 +11,14 @@ from airfield.api.exposure import Exposure, IngressTls
 from airfield.api.identity import OidcProvider, Pattern
 from airfield.api.network import Cidr, Egress
 from airfield.api.reserved import CONFIG_RULES, ENV_RULE, RESERVED_CONFIG, RESERVED_ENV
+from airfield.api.structural import short_keys
 from airfield.api.tenant import AirflowTenant, Subject
 from dag_source_cases import ACCEPTED_SOURCES, REFUSED_SOURCES
 
 Json = dict[str, Any]
 MODELS = {model.__name__: model for model in (AirflowEnvironment, AirflowTenant, AirflowEnvironmentClass)}
 
+COMPONENTS = ("apiServer", "scheduler", "dagProcessor", "triggerer", "workers")
 OWNED_LABELS = "labels under airfield.dev/ and app.kubernetes.io/ are the operator's own"
 NO_TENANTS = "namespaces of the system (default, kube-*) belong to no tenant"
 RANGE = next(each.message for each in get_args(Cidr)[1:] if isinstance(each, Rule))
@@ -118,6 +120,15 @@ def _settings() -> Iterator[Case]:
             yield Case(f"{where}database-{number}", preset(database=database), ONE_DATABASE)
         for database in ({"embedded": {}}, {"server": {}}, _external()):
             yield Case(f"{where}database-{''.join(database)}", preset(database=database))
+        too_long = {"config": {"a" * 64: {"x": ""}}, "config-option": {"core": {"a" * 64: ""}}}
+        for name, config in too_long.items():
+            yield Case(f"{where}{name}-above-bound", preset(config=config), short_keys(63)["message"])
+        yield Case(f"{where}config-at-bound", preset(config={"a" * 63: {"a" * 63: ""}}))
+        for component in COMPONENTS:
+            for length in (317, 318):
+                nodes = {"nodeSelector": {f"{'a' * (length - 64)}/{'a' * 63}": "x"}}
+                refusal = short_keys(317)["message"] if length > 317 else ""
+                yield Case(f"{where}{component}-nodes-{length}", preset(components={component: nodes}), refusal)
     yield Case("env-airfield", variable(name="AIRFIELD_X", value="x"), ENV_RULE.message, False)
     yield Case("env-git", variable(name="AIRFLOW_CONN_GIT_MAIN", value="x"), ENV_RULE.message, False)
     yield Case("env-conn", variable(name="AIRFLOW_CONN_GITHUB", value="x"))
@@ -273,6 +284,10 @@ def _platform() -> Iterator[Case]:
     yield Case("account", tenant(owners=[{"kind": "ServiceAccount", "name": "ci", "namespace": "team"}]))
     yield Case("lost-account", tenant(owners=[{"kind": "ServiceAccount", "name": "ci"}]), ONE_OWNER)
     yield Case("placed-user", tenant(owners=[{"kind": "User", "name": "jo", "namespace": "team"}]), ONE_OWNER)
+    for role in ("editors", "viewers"):
+        account = {"kind": "ServiceAccount", "name": "ci"}
+        yield Case(f"account-{role}", tenant(**{role: [{**account, "namespace": "team"}]}))
+        yield Case(f"lost-account-{role}", tenant(**{role: [account]}), ONE_OWNER)
     yield Case("robot", tenant(owners=[{"kind": "Robot", "name": "x"}]), "Unsupported value")
     yield Case("namespace-twice", tenant(namespaces=[{"name": "a"}] * 2), "Duplicate value")
     for reserved in ("default", "kube-system", "kube-x"):
@@ -304,6 +319,10 @@ def _platform() -> Iterator[Case]:
         policy = {"stage": "dev", "gitRepositories": [place]}
         yield Case(f"policy-{place!r}", blueprint(policies=[policy]), "gitRepositories[0]")
     yield Case("labels", environment(labels={"cost-centre": "4711", "example.com/a": ""}))
+    long_keys = {"environment": environment, "tenant": tenant}
+    for kind, make_labels in long_keys.items():
+        labels = {f"{'a' * 254}/{'a' * 63}": "x"}
+        yield Case(f"label-above-bound-{kind}", make_labels(labels=labels), short_keys(317)["message"])
     for key in ("airfield.dev/tenant", "app.kubernetes.io/name"):
         yield Case(f"label-{key}", environment(labels={key: "x"}), OWNED_LABELS)
     somewhere = {"cidr": "10.1.0.0/16", "ports": [443]}
@@ -364,6 +383,7 @@ def _identity() -> Iterator[Case]:
     yield Case("provider", _oidc(sessionMinutes=60, usernameClaim="https://example.com/name", groupsClaim="groups"))
     yield Case("provider-egress", _oidc(egress=[{"cidr": "10.1.0.0/16", "ports": [443]}]))
     yield Case("provider-nowhere", _oidc(egress=[{"ports": [443]}]), ONE_END)
+    yield Case("provider-range", _oidc(egress=[{"cidr": "10.1.2.3/16"}]), RANGE)
     for issuer in (
         "http://login.example.com",
         "https://a b",
@@ -381,6 +401,7 @@ def _identity() -> Iterator[Case]:
         yield Case(f"audience-{text}", _oidc(audience=text))
     for text in ("airfield", "{namespace}", "{name}", "{namespace}{name}", "{namespace}-{name}", "{name}/{namespace}x"):
         yield Case(f"audience-{text}", _oidc(audience=text), OWN_AUDIENCE)
+    yield Case("audience-other", _oidc(audience="{namespace}/{name}{user}"), PLACEHOLDERS)
     for scopes, refusal in (((), "at least 1 items"), (("profile",), OPENID), (("openid", "a b"), "scopes[1]")):
         yield Case(f"scopes-{scopes}", _oidc(scopes=scopes), refusal)
     yield Case("scopes", _oidc(scopes=["openid", "groups", "api://x/.default"]))
@@ -416,6 +437,8 @@ def _exposure() -> Iterator[Case]:
     issuer = {"kind": "Issuer", "name": "ca"}
     gateway = {"name": "public", "namespace": "gateways", "sectionName": "https"}
     yield Case("ingress", exposing(ingress={"className": "public", "annotations": {"example.com/a": "b\nc"}}))
+    too_long = {"ingress": {"annotations": {f"{'a' * 254}/{'a' * 63}": "x"}}}
+    yield Case("annotation-above-bound", exposing(**too_long), short_keys(317)["message"])
     yield Case("gateway", blueprint(exposure={"hostTemplate": "{name}.example.com", "gateway": gateway}))
     yield Case("two-ways", exposing(gateway=gateway), ONE_WAY)
     yield Case("no-way", blueprint(exposure={"hostTemplate": "{name}.example.com"}), ONE_WAY)

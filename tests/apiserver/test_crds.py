@@ -29,6 +29,33 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PLURALS = {kind.name: kind.plural for kind in KINDS}
 
 
+def rules(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Json]]:
+    """Every CEL rule in a schema, with the path of what it looks at."""
+    yield from ((path, rule) for rule in schema.get(VALIDATIONS, ()))
+    for name, child in schema.get("properties", {}).items():
+        yield from rules(child, f"{path}.{name}")
+    for word, step in (("items", "[]"), ("additionalProperties", "[*]")):
+        if word in schema:
+            yield from rules(schema[word], path + step)
+
+
+def looking_at(value: Any, schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Json]]:
+    """Those that stand where `value` has something for them to look at."""
+    if value is None:
+        return
+    yield from ((path, rule) for rule in schema.get(VALIDATIONS, ()))
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        for key, child in value.items():
+            if key in properties:
+                yield from looking_at(child, properties[key], f"{path}.{key}")
+            elif "additionalProperties" in schema:
+                yield from looking_at(child, schema["additionalProperties"], f"{path}[*]")
+    elif isinstance(value, (list, tuple)):
+        for child in value:
+            yield from looking_at(child, schema.get("items", {}), f"{path}[]")
+
+
 @dataclass(frozen=True)
 class Answer:
     status: int
@@ -201,57 +228,39 @@ def test_kind_of_database_is_settled_once_it_is_in_use(
     assert api.merge(manifest, {"status": {"database": {"mode": "server"}}}, "/status").status == 200
 
 
-def test_every_rule_is_refused_by_some_case() -> None:
-    refused = {(case.kind, case.refusal) for case in REFUSED}
-    refused |= {("AirflowEnvironment", row[-1]) for row in TRANSITIONS}
-    rules = {(kind.name, message) for kind in KINDS for message in messages(definition(kind))}
+SCHEMAS = {kind.name: definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for kind in KINDS}
+PLACES = {(kind, path, rule["message"]) for kind, schema in SCHEMAS.items() for path, rule in rules(schema)}
+"""Every CEL rule of every kind, by where it stands."""
 
-    assert rules
-    assert rules - refused == set()
+
+def test_every_rule_is_refused_by_some_case_wherever_it_stands() -> None:
+    refused = [(case.kind, case.manifest, case.refusal) for case in REFUSED]
+    refused += [("AirflowEnvironment", environment(database=row[1] or row[3]), row[-1]) for row in TRANSITIONS]
+    looked_at = {
+        (kind, path, rule["message"])
+        for kind, manifest, refusal in refused
+        for path, rule in looking_at(manifest, SCHEMAS[kind])
+        if rule["message"] == refusal
+    }
+
+    assert PLACES
+    assert PLACES - looked_at == set()
 
 
 def test_every_rule_has_looked_at_some_accepted_case() -> None:
-    schemas = {kind.name: definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for kind in KINDS}
     accepted = {
-        (case.kind, rule["message"])
+        (case.kind, path, rule["message"])
         for case in ACCEPTED
-        for rule in looking_at(case.manifest, schemas[case.kind])
+        for path, rule in looking_at(case.manifest, SCHEMAS[case.kind])
         if "oldSelf" not in rule["rule"]
     }
     kind = "AirflowEnvironment"
     for _, _, _, database, refusal in TRANSITIONS:
         if not refusal:
             changed = environment(database=database)
-            accepted |= {(kind, rule["message"]) for rule in looking_at(changed, schemas[kind])}
-    rules = {(name, message) for name, schema in schemas.items() for message in messages(schema)}
+            accepted |= {(kind, path, rule["message"]) for path, rule in looking_at(changed, SCHEMAS[kind])}
 
-    assert rules
-    assert rules - accepted == set()
-
-
-def looking_at(value: Any, schema: Mapping[str, Any]) -> Iterator[Json]:
-    """The CEL rules that stand where `value` has something for them to look at."""
-    if value is None:
-        return
-    yield from schema.get(VALIDATIONS, ())
-    if isinstance(value, Mapping):
-        properties = schema.get("properties", {})
-        for key, child in value.items():
-            yield from looking_at(child, properties.get(key) or schema.get("additionalProperties") or {})
-    elif isinstance(value, list):
-        for child in value:
-            yield from looking_at(child, schema["items"])
-
-
-def messages(node: Any) -> Iterator[str]:
-    """The message of every CEL rule anywhere in a definition."""
-    if isinstance(node, Mapping):
-        yield from (rule["message"] for rule in node.get(VALIDATIONS, ()))
-        for child in node.values():
-            yield from messages(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from messages(child)
+    assert PLACES - accepted == set()
 
 
 def test_appliers_share_lists_by_name_and_cannot_add_a_name_twice(api: Api, namespace: str) -> None:

@@ -1,7 +1,8 @@
 """From a model's JSON schema to a structural schema. Strict: what that cannot say is an error, never dropped.
 
-Two things are left out on purpose: patterns of a map's keys, which a structural schema has no word for (`resolve`
-checks them), and empty-list defaults, because an absent list means the same.
+Two things are left out on purpose: patterns of a map's keys, which a structural schema has no word for and whose cost
+the API server could not bound in a rule (`resolve` checks them), and empty-list defaults, because an absent list means
+the same. The length of a map's keys becomes a rule.
 """
 
 from collections.abc import Callable, Mapping
@@ -111,7 +112,7 @@ def _array(node: Json, definitions: Mapping[str, Any], path: str) -> Json:
 
 def _object(node: Json, definitions: Mapping[str, Any], path: str) -> Json:
     values = node.pop("additionalProperties", None)
-    node.pop("propertyNames", None)
+    keys = node.pop("propertyNames", {})
     if "patternProperties" in node:  # a map with a pattern for its keys
         (values,) = node.pop("patternProperties").values()
     if "properties" not in node:
@@ -119,7 +120,10 @@ def _object(node: Json, definitions: Mapping[str, Any], path: str) -> Json:
             raise SchemaError(path, "an object needs properties (a model) or a type for its values (a map)")
         if "maxProperties" not in node:
             raise SchemaError(path, "a map needs maxProperties")
-        return {**node, "additionalProperties": structural(values, definitions, f"{path}[*]")}
+        if "maxLength" not in keys:
+            raise SchemaError(path, "the keys of a map need maxLength")
+        rules = [*node.get(VALIDATIONS, ()), short_keys(keys["maxLength"])]
+        return {**node, VALIDATIONS: rules, "additionalProperties": structural(values, definitions, f"{path}[*]")}
     if values is not False:
         raise SchemaError(path, "a model must forbid extra fields: the API server drops them")
     properties = {
@@ -130,6 +134,12 @@ def _object(node: Json, definitions: Mapping[str, Any], path: str) -> Json:
         if "description" not in field:
             raise SchemaError(f"{path}.{name}", "a field needs a description: `kubectl explain` shows it")
     return {**node, "properties": properties}
+
+
+def short_keys(longest: int) -> Json:
+    """The rule of a map whose keys have at most so many characters."""
+    rule = f"self.all(key, size(key) <= {longest})"
+    return {"rule": rule, "message": f"a key has at most {longest} characters"}
 
 
 _LIST_TYPE: Final = "x-kubernetes-list-type"

@@ -12,7 +12,7 @@ from airfield.api.base import LIST_ATOMIC, LIST_SET, VALIDATIONS, Model, Rule, l
 from airfield.api.crd import KINDS, definition
 from airfield.api.generate import difference, generated
 from airfield.api.reference import reference
-from airfield.api.structural import SchemaError, structural
+from airfield.api.structural import SchemaError, short_keys, structural
 from resource_cases import MODELS
 
 REPOSITORY = Path(__file__).parents[3]
@@ -142,12 +142,22 @@ def fields(model: type[Model]) -> dict[str, dict[str, Any]]:
                     "maxLength": 8,
                     VALIDATIONS: [{"rule": "self != 'x'", "message": "no x"}],
                 },
+                VALIDATIONS: [short_keys(8)],
             },
             id="map with a rule for its values",
         ),
         pytest.param(
-            Annotated[dict[Annotated[str, StringConstraints(pattern="^a")], Short], Field(max_length=3)],
-            {"type": "object", "maxProperties": 3, "additionalProperties": {"type": "string", "maxLength": 8}},
+            Annotated[
+                dict[Annotated[str, StringConstraints(pattern="^a", max_length=5)], Short],
+                Field(max_length=3),
+                Rule("!('ab' in self)", "no ab"),
+            ],
+            {
+                "type": "object",
+                "maxProperties": 3,
+                "additionalProperties": {"type": "string", "maxLength": 8},
+                VALIDATIONS: [{"rule": "!('ab' in self)", "message": "no ab"}, short_keys(5)],
+            },
             id="map with a pattern for its keys",
         ),
         pytest.param(
@@ -217,6 +227,9 @@ def test_a_field_s_description_goes_before_its_model_s() -> None:
             id="key of a list-map",
         ),
         pytest.param(dict[Short, Short], "f: a map needs maxProperties", id="map"),
+        pytest.param(
+            Annotated[dict[str, Short], Field(max_length=1)], "f: the keys of a map need maxLength", id="map's key"
+        ),
         pytest.param(Annotated[dict[Short, str], Field(max_length=1)], r"f\[\*\]: a string needs", id="map's value"),
         pytest.param(Annotated[dict[Short, Any], Field(max_length=1)], "f: an object needs|type None", id="map of any"),
         pytest.param(dict, "f: an object needs properties", id="object"),
