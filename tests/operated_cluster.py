@@ -49,6 +49,8 @@ CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_ref
 DEFINITIONS = ("gateway-api.yaml", "cert-manager.yaml")
 DEFINED = ("crd/httproutes.gateway.networking.k8s.io", "crd/certificates.cert-manager.io")
 SCHEMA = FAKE_AIRFLOW + MORE_OF_AIRFLOW
+REPAIR_SECONDS = 5.0
+"""From the event until what somebody did to an object is put right."""
 VIOLATIONS = """
 {{- $violation := get .Values.labels "violation" | default "" }}
 {{- if eq $violation "kind" }}

@@ -286,8 +286,8 @@ def _platform() -> Iterator[Case]:
     yield Case("placed-user", tenant(owners=[{"kind": "User", "name": "jo", "namespace": "team"}]), ONE_OWNER)
     for role in ("editors", "viewers"):
         account = {"kind": "ServiceAccount", "name": "ci"}
-        yield Case(f"account-{role}", tenant(**{role: [{**account, "namespace": "team"}]}))
-        yield Case(f"lost-account-{role}", tenant(**{role: [account]}), ONE_OWNER)
+        yield Case(f"account-{role}", resource("AirflowTenant", {role: [{**account, "namespace": "team"}]}))
+        yield Case(f"lost-account-{role}", resource("AirflowTenant", {role: [account]}), ONE_OWNER)
     yield Case("robot", tenant(owners=[{"kind": "Robot", "name": "x"}]), "Unsupported value")
     yield Case("namespace-twice", tenant(namespaces=[{"name": "a"}] * 2), "Duplicate value")
     for reserved in ("default", "kube-system", "kube-x"):

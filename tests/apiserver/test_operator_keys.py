@@ -11,7 +11,7 @@ from airfield.airflow.admin import verify
 from airfield.api import meta
 from airfield.kube import kinds
 from airfield.kube.kinds import Ref
-from operated_cluster import Json, Team, decoded, eventually
+from operated_cluster import REPAIR_SECONDS, Json, Team, decoded, eventually
 from postgres_server import login
 
 pytestmark = pytest.mark.apiserver
@@ -48,7 +48,7 @@ async def test_deleted_key_is_made_again(team: Team, key: str) -> None:
         assert {component for component in after if after[component] != before[component]} == READERS[key]
         return new
 
-    new = await eventually(regenerated)
+    new = await eventually(regenerated, REPAIR_SECONDS)
     if key == "database":
         assert {k: v for k, v in new.items() if k not in {"password", "uri"}} == {
             k: v for k, v in content.items() if k not in {"password", "uri"}
@@ -101,7 +101,7 @@ async def test_derived_secrets_come_back(team: Team) -> None:
                 assert found["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]
                 return _content(found) == _content(before)
 
-            await eventually(back)
+            await eventually(back, REPAIR_SECONDS)
     await team.until_ready()
     assert await checksums(team) == sums
 
@@ -193,7 +193,7 @@ async def test_labels_of_a_generated_secret(team: Team, name: str) -> None:
         assert found["metadata"]["labels"] == wanted
         return True
 
-    await eventually(labelled)
+    await eventually(labelled, REPAIR_SECONDS)
     del wanted["gone"]
     wanted["cost-centre"] = "4712"
     await team.put_tenant(labels={"cost-centre": "4712"})

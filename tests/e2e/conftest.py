@@ -15,8 +15,15 @@ from localcluster import Cluster
 from localcluster.cluster import current_kubeconfig
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
-NAMESPACES = ("served", "external", "bundles", "cancelled", "installed", "disturbed", "bystander")
+SERVED = "served".ljust(63, "d")
+"""A namespace whose name is as long as can be."""
+NAMESPACES = (SERVED, "external", "bundles", "cancelled", "disturbed", "bystander")
 LOGIN, PASSWORD = "git-login", "of-the-repository"
+HOSTILE = (
+    '\'; DROP TABLE dag; --\n"$(HOME)" `id` $$ %(sql)s 100% {{ 1 + 1 }} {% raw %}\n[core]\nexecutor = Evil\n'
+    "- &a *a: !!x # é ☃\t|\\"
+)
+"""What somebody may write into a setting."""
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +61,6 @@ def steady(platform: Platform) -> Iterator[Platform]:
         yield platform
 
 
-@pytest.fixture(scope="module")
-def quickstart(steady: Platform) -> Environment:
-    """The example, applied as it is."""
-    for file in ("namespace", "class", "tenant", "environment"):
-        steady.apply(QUICKSTART / f"{file}.yaml")
-    return Environment(steady, "team-a-dev", "demo")
-
-
 @pytest.fixture(scope="session")
 def server(platform: Platform) -> DatabaseServer:
     """A database server; the example's class once more, now with this server, and a tenant who may use it."""
@@ -96,10 +95,26 @@ def server(platform: Platform) -> DatabaseServer:
 def bystander(steady: Platform, server: DatabaseServer) -> Iterator[Environment]:
     """A neighbour with which all is well: after a module whose environments go wrong it is what it was before."""
     del steady
-    neighbour = Environment(server.platform, "bystander", "airflow")
-    neighbour.apply(executor="LocalExecutor", database={"server": {}})
-    neighbour.until_ready()
+    neighbour = settled(server.platform)
     before = neighbour.picture()
     yield neighbour
     assert neighbour.picture() == before
     assert neighbour.condition("Ready")["status"] == "True", neighbour.describe()
+
+
+def settled(platform: Platform) -> Environment:
+    """An environment that is Ready, the same for all who ask. Its settings are as odd as they may be."""
+    neighbour = Environment(platform, "bystander", "airflow")
+    metadata = {"name": "wish", "namespace": neighbour.namespace}
+    platform.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"text": HOSTILE}}])
+    neighbour.apply(
+        executor="LocalExecutor",
+        database={"server": {}},
+        config={"e2e": {"hostile": HOSTILE}},
+        env=[
+            {"name": "HOSTILE", "value": HOSTILE},
+            {"name": "HOSTILE_SECRET", "secretKeyRef": {"name": "wish", "key": "text"}},
+        ],
+    )
+    neighbour.until_ready()
+    return neighbour

@@ -12,7 +12,7 @@ SHORTEST = 12
 
 
 def leaks(environment: Environment) -> list[str]:
-    """Where pieces of the namespace's Secrets are found: in objects, statuses, events and the operators' logs."""
+    """Where pieces of the namespace's Secrets are found: in objects, statuses, events, and logs, the operators' too."""
     places = {
         kind: environment.kubectl("get", kind, "-o", "yaml")
         for kind in ("configmaps", "airflowenvironments", "events", "pods", "deployments", "statefulsets", "jobs")
@@ -21,6 +21,9 @@ def leaks(environment: Environment) -> list[str]:
     places["the operators' logs"] = environment.platform.kubectl(
         *("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=-1")
     )
+    for pod in environment.get("pods")["items"]:
+        name = pod["metadata"]["name"]
+        places[f"the log of {name}"] = environment.said_by(name)
     return [
         f"{secret} in {place}"
         for secret, piece in _pieces(environment)

@@ -1,32 +1,93 @@
-"""The example as a newcomer meets it; then what may befall a running environment."""
+"""The example as `make demo` shows it to a newcomer; then what may befall a running environment."""
 
+import io
 import json
+import re
 import subprocess
+import urllib.request
+from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
 
-from demo.platform import REPOSITORY
+from demo.__main__ import first_environment
+from demo.airflow import login
+from demo.platform import Platform
 from e2e.conftest import QUICKSTART
 from e2e.environments import Environment
 from e2e.processes import processes, stopped
 from e2e.secrecy import leaks
 from e2e.waiting import PATIENCE, Stopwatch, eventually
+from localcluster.cluster import current_kubeconfig
 
 pytestmark = pytest.mark.node
 
 
+@pytest.fixture(scope="module")
+def said(steady: Platform) -> str:
+    """What the demo prints from the first resource on."""
+    with redirect_stdout(io.StringIO()) as output:
+        first_environment(steady)
+    return output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def quickstart(steady: Platform, said: str) -> Environment:
+    """The example, applied as it is."""
+    assert said
+    return Environment(steady, "team-a-dev", "demo")
+
+
+def _try(said: str, command: str) -> str:
+    """What a command that the demo says to try prints, in the surroundings that it says to make."""
+    (surroundings,) = re.findall(r"^  export .*$", said, re.MULTILINE)
+    assert command in said
+    script = f"{surroundings}\n{command}"
+    return subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_dag_from_git_succeeds(said: str) -> None:
+    """The demo ends when one has, tells on the way what is waited for, and then how to get in and what to try."""
+    news = [line.partition("s] ")[2] for line in said.splitlines() if line.startswith("[")]
+    assert len(news) >= 5, news
+    assert news[-3:] == [
+        "environment team-a-dev/demo is Ready",
+        "running the DAG 'hello' through Airflow's REST API",
+        "the DAG has succeeded",
+    ]
+
+
+@pytest.mark.skipif(current_kubeconfig() is not None, reason="then the way in is a port-forward")
+def test_the_way_in_that_is_told(quickstart: Environment, said: str) -> None:
+    (url,) = re.findall(r"^Airflow +(http\S+)$", said, re.MULTILINE)
+    with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=30) as answer:  # noqa: S310 - http, see above
+        assert json.load(answer)["metadatabase"]["status"] == "healthy"
+    (command,) = re.findall(r"^ +(kubectl .* base64 -d)$", said, re.MULTILINE)
+    assert _try(said, command) == login(quickstart.platform, "team-a-dev", "demo")[1]
+
+
+def test_the_way_in_of_a_cluster_elsewhere(quickstart: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With CLUSTER=current the demo asks through a port-forward."""
+    monkeypatch.setenv("KUBECONFIG", str(quickstart.platform.cluster.kubeconfig))
+    monkeypatch.setenv("CLUSTER", "current")
+
+    assert quickstart.ask(lambda airflow: airflow.dag("hello"))["dag_id"] == "hello"
+
+
+def test_what_to_try_next(quickstart: Environment, said: str) -> None:
+    found = _try(said, f"kubectl airfield status {quickstart.name} -n {quickstart.namespace}")
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in found.splitlines())}
+    assert told["Ready"].startswith("True (Serving")
+    assert told["Version"] == "3.3.2"
+    layers = _try(said, f"kubectl airfield explain {quickstart.name} -n {quickstart.namespace}")
+    assert "LocalExecutor" in layers
+
+
 def test_ready_and_shown(quickstart: Environment) -> None:
-    watch = Stopwatch()
     quickstart.kubectl("wait", "--for=condition=Ready", "afenv/demo", f"--timeout={PATIENCE:.0f}s")
-    watch.lap("Ready")
     header, row = quickstart.kubectl("get", "afenv").splitlines()
     assert header.split() == ["NAME", "READY", "STATUS", "VERSION", "TENANT", "CLASS", "AGE"]
     assert row.split()[:-1] == ["demo", "True", "Serving", "3.3.2", "team-a", "standard"]
-
-
-def test_a_dag_from_git_succeeds(quickstart: Environment) -> None:
-    quickstart.succeeds("hello")
 
 
 def test_the_pods_are_harmless(quickstart: Environment) -> None:
@@ -42,19 +103,11 @@ def test_no_secret_leaks(quickstart: Environment) -> None:
     assert leaks(quickstart) == []
 
 
-def test_the_command_agrees(quickstart: Environment) -> None:
-    command = [str(REPOSITORY / ".venv/bin/airfield"), "status", quickstart.name, "-n", quickstart.namespace]
-    environ = {"KUBECONFIG": str(quickstart.platform.cluster.kubeconfig), "PATH": "/usr/bin:/bin", "COLUMNS": "200"}
-    said = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
-    found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
-    assert found["Ready"].startswith("True (Serving")
-    assert found["Version"] == "3.3.2"
-
-
-def test_drift_is_repaired(quickstart: Environment) -> None:
+def test_drift_is_repaired(quickstart: Environment, said: str) -> None:
     before = quickstart.get("deployment", "demo-scheduler")["metadata"]["uid"]
     watch = Stopwatch()
-    quickstart.kubectl("delete", "deployment", "demo-scheduler")
+    (command,) = re.findall("^  (kubectl .* delete deployment demo-scheduler);", said, re.MULTILINE)
+    _try(said, command)
     eventually("scheduler", lambda: {"Deployment/demo-scheduler"} <= quickstart.names("deployments"))
     watch.lap("deleted Deployment: is back")
     assert quickstart.get("deployment", "demo-scheduler")["metadata"]["uid"] != before

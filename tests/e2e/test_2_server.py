@@ -1,4 +1,7 @@
-"""An environment on a database server: cloned, run in task pods, kept and adopted, and in the end dropped."""
+"""An environment on a database server: cloned, run in task pods, kept and adopted, and in the end dropped.
+
+Its names are as long as they can be.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,6 +11,7 @@ import pytest
 from airfield.airflow.rest import Airflow
 from airfield.postgres.names import database_name, role_name
 from demo.platform import Platform
+from e2e.conftest import SERVED
 from e2e.databases import DatabaseServer
 from e2e.environments import COMPONENT, Environment
 from e2e.secrecy import leaks
@@ -15,7 +19,9 @@ from e2e.waiting import Stopwatch, eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady")]
 
-DATABASE, ROLE = database_name("served", "airflow"), role_name("served", "airflow")
+NAME = "airflow".ljust(40, "w")
+"""As long as can be."""
+DATABASE, ROLE = database_name(SERVED, NAME), role_name(SERVED, NAME)
 BUNDLE = {
     "name": "examples",
     "git": {"url": "http://git.airfield-demo.svc.cluster.local/dags.git", "ref": "main", "refreshIntervalSeconds": 10},
@@ -29,7 +35,7 @@ def environment(server: DatabaseServer) -> Environment:
     watch = Stopwatch()
     eventually("template database", lambda: _templates_ready(server.platform))
     watch.lap("template ready")
-    environment = Environment(server.platform, "served", "airflow")
+    environment = Environment(server.platform, SERVED, NAME)
     environment.apply(**SPEC, deletionPolicy="Orphan")
     return environment
 
@@ -74,25 +80,27 @@ def _task_pods(environment: Environment) -> list[dict[str, Any]]:
 
 def test_orphaned_and_adopted(environment: Environment, server: DatabaseServer) -> None:
     watch = Stopwatch()
-    fernet = environment.get("secret", "airflow-fernet")["data"]
+    fernet = environment.get("secret", f"{NAME}-fernet")["data"]
     runs = server.ask("SELECT run_id FROM dag_run WHERE state = 'success'", DATABASE)
     assert runs
     environment.delete()
     watch.lap("deleted, data kept")
-    kept = {"Secret/airflow-fernet", "Secret/airflow-jwt", "Secret/airflow-admin", "Secret/airflow-database"}
-    assert environment.names() == kept | {"Secret/airflow-api", "PersistentVolumeClaim/airflow-logs"}
+    kept = {f"Secret/{NAME}-{each}" for each in ("fernet", "jwt", "admin", "database", "api")}
+    assert environment.names() == kept | {f"PersistentVolumeClaim/{NAME}-logs"}
     assert DATABASE in server.databases()
     assert ROLE in server.roles()
 
     environment.apply(**SPEC, deletionPolicy="Orphan")
     environment.until_ready()
     watch.lap("made again: Ready")
-    assert environment.get("secret", "airflow-fernet")["data"] == fernet
+    assert environment.get("secret", f"{NAME}-fernet")["data"] == fernet
 
-    async def state(airflow: Airflow) -> str:
-        return await airflow.run_state("hello", runs[0])
+    async def remembered(airflow: Airflow) -> tuple[str, str]:
+        return await airflow.run_state("hello", runs[0]), await airflow.task_log("hello", runs[0], "greet")
 
-    assert environment.ask(state) == "success"
+    state, log = environment.ask(remembered)
+    assert state == "success"
+    assert "this DAG came out of a git repository" in log
 
 
 def test_dropped(environment: Environment, server: DatabaseServer) -> None:

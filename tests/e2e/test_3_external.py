@@ -8,6 +8,7 @@ from demo.platform import SYSTEM, Platform
 from e2e.databases import HOST, DatabaseServer
 from e2e.environments import Environment
 from e2e.processes import processes, send
+from e2e.secrecy import leaks
 from e2e.waiting import Stopwatch, eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady", "bystander")]
@@ -32,7 +33,7 @@ def test_a_role_that_may_not_create_tables(environment: Environment) -> None:
     found = environment.until("DatabaseReady", "False", "DatabaseRefused", "MigrationFailed")
     assert "'handmade'" in found["message"]
     assert "schema public" in found["message"]
-    assert LOGIN["password"] not in str(environment.status())
+    assert leaks(environment) == []
 
 
 def test_a_migration_that_fails(environment: Environment, server: DatabaseServer) -> None:
@@ -41,7 +42,7 @@ def test_a_migration_that_fails(environment: Environment, server: DatabaseServer
     server.ask("GRANT CREATE, USAGE ON SCHEMA public TO handmade", "handmade")
     found = environment.until("DatabaseReady", "False", "MigrationFailed")
     assert "airflow db migrate failed (1)" in found["message"]
-    assert LOGIN["password"] not in str(environment.status())
+    assert leaks(environment) == []
     assert not environment.items("deployments")
 
 

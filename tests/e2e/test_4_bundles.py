@@ -1,46 +1,66 @@
 """Bundles that cannot be fetched: each is named, with the reason, and the rest of the environment goes on."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from demo.platform import GIT, Platform
-from e2e.conftest import LOGIN, PASSWORD
+from e2e.conftest import LOGIN, PASSWORD, QUICKSTART
 from e2e.databases import DatabaseServer
 from e2e.environments import COMPONENT, Environment
+from e2e.secrecy import leaks
+from e2e.ssh_server import SshServer, ssh_server
 from e2e.waiting import Stopwatch, eventually
+from localcluster.cluster import current_kubeconfig
 
-pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady", "bystander")]
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.usefixtures("steady", "bystander"),
+    pytest.mark.skipif(current_kubeconfig() is not None, reason="the node must be one that reaches this machine"),
+]
 
 GOOD = f"http://git.{GIT}.svc.cluster.local/dags.git"
 NOWHERE = f"http://nowhere.{GIT}.svc.cluster.local/dags.git"
 CLOSED = f"http://git.{LOGIN}.svc.cluster.local/dags.git"
 
 
-def spec(ref: str) -> dict[str, Any]:
-    """Four bundles: of a tag; of that ref; of a server that is not there; of one that wants a login."""
+def spec(ref: str, secured: str) -> dict[str, Any]:
+    """Five bundles: of a tag; of that ref; of a server that is not there; of one that wants a login; and by SSH."""
     sources: dict[str, dict[str, Any]] = {
         "examples": {"url": GOOD, "ref": "refs/tags/v1"},
         "release": {"url": GOOD, "ref": ref},
         "elsewhere": {"url": NOWHERE, "ref": "main"},
         "private": {"url": CLOSED, "ref": "main", "credentialsSecret": {"name": "login"}},
+        "secured": {"url": secured, "ref": "main", "credentialsSecret": {"name": "key"}},
     }
     bundles = [{"name": name, "git": {**git, "refreshIntervalSeconds": 5}} for name, git in sources.items()]
     return {"executor": "LocalExecutor", "database": {"server": {}}, "dags": {"bundles": bundles}}
 
 
-def password(platform: Platform, text: str) -> None:
-    """What the user gives for the closed repository."""
-    metadata = {"name": "login", "namespace": "bundles"}
-    content = {"username": "git", "password": text}
+def give(platform: Platform, secret: str, **content: str) -> None:
+    """What the user gives: `login` for the closed repository, `key` for the one that is reached by SSH."""
+    metadata = {"name": secret, "namespace": "bundles"}
     platform.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}])
 
 
 @pytest.fixture(scope="module")
-def environment(server: DatabaseServer) -> Environment:
+def secured(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A server that serves the DAG `secured` by SSH."""
+    files, folder = tmp_path_factory.mktemp("secured"), tmp_path_factory.mktemp("ssh")
+    example = (QUICKSTART / "dags" / "hello.py").read_text(encoding="utf-8")
+    (files / "secured.py").write_text(example.replace("hello", "secured"), encoding="utf-8")
+    with ssh_server(platform.cluster.status().host_address, files, folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def environment(server: DatabaseServer, secured: SshServer) -> Environment:
     """Not one thing is right with its bundles, but for the first."""
+    key = {"ssh-privatekey": secured.private_key, "known_hosts": secured.impostor()}
+    give(server.platform, "key", **key)
     environment = Environment(server.platform, "bundles", "airflow")
-    environment.apply(**spec(ref="release-2"))
+    environment.apply(**spec("release-2", secured.url))
     return environment
 
 
@@ -50,20 +70,21 @@ def test_a_missing_secret(environment: Environment) -> None:
     assert "'login'" in found["message"]
 
 
-def test_each_failure_is_told(environment: Environment) -> None:
+def test_each_failure_is_told(environment: Environment, secured: SshServer) -> None:
     watch = Stopwatch()
-    password(environment.platform, "not-of-the-repository")
-    said = eventually("three failures", lambda: _failures(environment, 3), said=environment.describe)
-    watch.lap("three failures are told")
+    give(environment.platform, "login", username="git", password="not-of-the-repository")
+    said = eventually("four failures", lambda: _failures(environment, 4), said=environment.describe)
+    watch.lap("four failures are told")
     for name, url, ref, why in (
         ("release", GOOD, "release-2", "did not match"),
         ("elsewhere", NOWHERE, "main", "Could not resolve host"),
         ("private", CLOSED, "main", "Authentication failed"),
+        ("secured", secured.url, "main", "Host key verification failed"),
     ):
         assert f"dags.bundles[{name}].git ({url}, ref '{ref}')" in said[name]
         assert why in said[name]
     assert "examples" not in said
-    assert "not-of-the-repository" not in str(environment.status())
+    assert leaks(environment) == []
 
 
 def _failures(environment: Environment, count: int) -> dict[str, str]:
@@ -86,19 +107,22 @@ def test_the_rest_goes_on(environment: Environment) -> None:
     environment.succeeds("hello")
 
 
-def test_it_recovers(environment: Environment) -> None:
+def test_it_recovers(environment: Environment, secured: SshServer) -> None:
     watch = Stopwatch()
     platform = environment.platform
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "nowhere", "namespace": GIT}}
     platform.apply([{**service, "spec": {"selector": {"app": "git"}, "ports": [{"port": 80, "targetPort": 8080}]}}])
     former = _schedulers(environment)
-    password(platform, PASSWORD)
+    give(platform, "key", **{"ssh-privatekey": secured.private_key, "known_hosts": secured.known_hosts})
+    give(platform, "login", username="git", password=PASSWORD)
     created = eventually("scheduler with the other password", lambda: _schedulers(environment) - former).pop()
     environment.kubectl("delete", "pod", created, "--wait=false")  # often it is told so while it is created
-    environment.apply(**spec(ref="main"))
+    environment.apply(**spec("main", secured.url))
     environment.until_ready()
     watch.lap("all mended: Ready")
     eventually(f"end of {created}", lambda: created not in _schedulers(environment), said=environment.last_words)
     environment.succeeds("private")
+    environment.succeeds("secured")
+    assert leaks(environment) == []
     environment.delete()
     assert environment.names() == set()

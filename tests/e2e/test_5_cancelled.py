@@ -6,7 +6,7 @@ from e2e.databases import DatabaseServer
 from e2e.environments import Environment
 from e2e.waiting import eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady", "bystander")]
 
 SPEC = {"executor": "LocalExecutor", "database": {"embedded": {"size": "1Gi"}}}
 

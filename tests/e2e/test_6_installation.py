@@ -9,6 +9,7 @@ import pytest
 
 from clusters import turn
 from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM, Platform
+from e2e.conftest import settled
 from e2e.databases import DatabaseServer
 from e2e.environments import Environment, Object
 from e2e.waiting import Stopwatch, eventually
@@ -18,8 +19,6 @@ pytestmark = pytest.mark.node
 
 PREVIOUS = Path(__file__).with_name("data") / "airfield-0.1.0.tgz"
 """The chart as it was released last. It had one replica, no CRDs and no Lease."""
-NAMESPACE = "installed"
-SPEC = {"executor": "LocalExecutor", "database": {"embedded": {"size": "1Gi"}}}
 CRDS = ("airflowenvironmentclasses", "airflowenvironments", "airflowtenants")
 
 
@@ -41,10 +40,8 @@ def _later_rights() -> list[Object]:
 def environment(server: DatabaseServer) -> Iterator[Environment]:
     """Looked after by the operator as the previous chart installs it."""
     platform = server.platform
-    environment = Environment(platform, NAMESPACE, "airflow")
-    with turn("operator", alone=False):  # it takes long to become Ready, during which others need not stand still
-        environment.apply(**SPEC)
-        environment.until_ready()
+    with turn("operator", alone=False):  # it may take long to become Ready, during which others need not stand still
+        environment = settled(platform)
     with turn("operator", alone=True):
         try:
             platform.helm("uninstall", "airfield", "--wait")
@@ -52,7 +49,6 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             platform.helm("install", "airfield", str(PREVIOUS), "--wait")
             _repaired(environment)
             yield environment
-            environment.delete()
         finally:
             platform.install_operator()
 

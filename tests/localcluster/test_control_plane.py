@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clusters import kubectl
-from localcluster import Cluster, LocalClusterError, Options
+from localcluster import Cluster, LocalClusterError, Options, tool
 from localcluster.api import wait_for
 
 pytestmark = pytest.mark.apiserver
@@ -56,13 +56,20 @@ def test_an_instance_is_not_turned_into_another_kind(control_plane: Cluster) -> 
         Cluster(control_plane.name, Options("control-plane")).up()
 
 
-def test_a_bare_instance_comes_is_repaired_and_goes() -> None:
+def test_a_bare_instance_comes_is_repaired_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its programs are those that KUBEBUILDER_ASSETS names."""
+    for program in ("etcd", "kube-apiserver", "kubectl"):
+        (tmp_path / program).symlink_to(tool(program))
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
     cluster = Cluster(f"bare-{uuid.uuid4().hex[:8]}", Options("control-plane", bare=True))
     assert cluster.status().state == "absent"
     try:
         cluster.up()
         started = processes(cluster)
-        assert set(started) == {"etcd", "kube-apiserver"}
+        for program in ("etcd", "kube-apiserver"):
+            assert _command(started.pop(program)) == str(tmp_path / program)
+        assert not started, "and no controllers"
+        started = processes(cluster)
         kubectl(cluster, "create", "namespace", "kept")
 
         subprocess.run(["kill", "-KILL", started["kube-apiserver"]], check=True)
@@ -83,3 +90,8 @@ def processes(cluster: Cluster) -> dict[str, str]:
     """Name → process id, from the instance's records."""
     records = (cluster.kubeconfig.parent / "processes").glob("*.json")
     return {record.stem: str(json.loads(record.read_text())["pid"]) for record in records}
+
+
+def _command(pid: str) -> str:
+    """The program that a process was started as."""
+    return Path("/proc", pid, "cmdline").read_text().partition("\0")[0]

@@ -60,6 +60,11 @@ def up() -> None:
     platform.install_operator()
     say("starting a git server with the example DAG")
     platform.install_git({"dags": QUICKSTART / "dags"})
+    first_environment(platform)
+
+
+def first_environment(platform: Platform) -> None:
+    """Apply the example, tell how it comes up, run its DAG, and say what to try next."""
     say("applying examples/quickstart: a namespace, a class, a tenant, an environment")
     for file in ("namespace", "class", "tenant", "environment"):
         platform.apply(QUICKSTART / f"{file}.yaml")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 
 from airfield.airflow.rest import Airflow, RestError
-from demo.platform import Platform
+from demo.platform import Platform, PlatformError
 from localcluster import tool
 from localcluster.cluster import current_kubeconfig
 
@@ -40,7 +40,8 @@ async def reach(platform: Platform, namespace: str, name: str) -> AsyncIterator[
     )
     try:
         assert forward.stdout is not None  # noqa: S101 - asked for above
-        await asyncio.wait_for(forward.stdout.readline(), 30)
+        if not await asyncio.wait_for(forward.stdout.readline(), 30):
+            raise PlatformError(f"kubectl port-forward to service {service} ended at once")
         yield f"http://127.0.0.1:{port}"
     finally:
         with suppress(ProcessLookupError):  # it ends by itself when its pod does

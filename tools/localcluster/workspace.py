@@ -29,10 +29,14 @@ def clusters_folder() -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """What the cluster's programs see: above all no proxy, since nothing of theirs leaves this machine."""
+    """What the cluster's programs see: above all no proxy, since nothing of theirs leaves this machine.
+
+    How much of it they may use (`GOMAXPROCS` and the like) is for whoever starts them to say.
+    """
     path = os.environ.get("PATH", os.defpath)
+    told = {name: os.environ[name] for name in ("GOMAXPROCS", "GOGC") if name in os.environ}
     # Not every root shell has these, and network tools live there.
-    return {"PATH": f"{path}:/usr/sbin:/sbin", "HOME": str(Path.home())}
+    return {"PATH": f"{path}:/usr/sbin:/sbin", "HOME": str(Path.home()), **told}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airfield.environment.ensure.health import bundle_errors
+from airfield.environment.ensure.health import NO_REASON, bundle_errors
 from airfield.environment.health import (
     BundleFact,
     expected_components,
@@ -152,11 +152,25 @@ git.exc.GitCommandError: Cmd('git') failed due to: exit code(128)
 """
 
 
+SSH = f"""\
+{REFRESHING} team-main: Cmd('git') failed [airflow.dag_processing.manager]
+  stderr: 'Cloning into bare repository '/bundles/team-main/bare'...
+@@@@@@@@@@@@@@@@@@@@
+Host key verification failed.\r
+fatal: Could not read from remote repository.
+
+Please make sure you have the correct access rights
+and the repository exists.'
+"""
+
+
 @pytest.mark.parametrize(
     ("log", "found"),
     [
         ("", {}),
         ("fatal: of nobody", {}),
+        (SSH, {"team-main": "Host key verification failed."}),
+        (f"{REFRESHING} a\n  stderr: 'x\n\nfatal: {NO_REASON}.'", {"a": "x"}),
         (LOG, {"team-main": "fatal: repository 'https://***@git.example.com/x.git/' not found"}),
         (f"{STAMP} Error initializing bundle main", {}),
         (f"{REFRESHING} a\nValueError: first\nfatal: last", {"a": "fatal: last"}),

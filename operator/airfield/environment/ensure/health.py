@@ -3,6 +3,8 @@
 import logging
 import re
 from datetime import datetime
+from itertools import pairwise
+from typing import Final
 
 from airfield.airflow import monitor
 from airfield.airflow.admin import ensure_admin
@@ -97,6 +99,10 @@ def _dag_processors(run: Run) -> list[Child]:
     return [pod for pod in pods if pod.labels.get(meta.LABEL_COMPONENT) == "dag-processor"]
 
 
+NO_REASON: Final = "Could not read from remote repository"
+"""What git says when ssh has just said why it could not."""
+
+
 async def _clone_again(run: Run) -> None:
     """Replace dag-processors whose clones are stale, so that a ref that has come into being since is found."""
     for pod in _dag_processors(run):
@@ -130,10 +136,21 @@ def bundle_errors(log: str) -> dict[str, str]:
         headline = re.search(r"Error (?:initializing|refreshing) bundle ([-\w]+)", record.partition("\n")[0])
         if headline is None:
             continue
-        # The traceback quotes git's standard error, whose last word on the matter is what helps.
-        said = re.findall(r"\b((?:fatal|error): [^\n]+)", record)
-        said = said or re.findall(r"^[\w.]+Error: [^\n]+", record, flags=re.MULTILINE)
+        said = _last_word(record)
         if said:
-            text = re.sub(r"://\S+@", "://***@", said[-1][:2000]).strip()
+            text = re.sub(r"://\S+@", "://***@", said[:2000]).strip()
             found[headline[1]] = (text.removesuffix("'") if text.count("'") % 2 else text)[:300]
     return found
+
+
+def _last_word(record: str) -> str:
+    """Of git's standard error, which the traceback quotes, the last line that says why; "" when there is none."""
+    lines = [line.strip().removeprefix("stderr: '") for line in record.splitlines() if line.strip()]
+    for before, line in reversed([*pairwise(["", *lines])]):
+        said = re.search(r"\b(?:fatal|error): .+", line)
+        if said and NO_REASON in line and before:
+            return before
+        if said:
+            return said[0]
+    errors = [line for line in lines if re.match(r"[\w.]+Error: ", line)]
+    return errors[-1] if errors else ""
