@@ -1,5 +1,6 @@
 """The end of an environment when the API server refuses what it takes: it is waited for, but not for ever."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import pytest
 
 from airfield.api import meta
+from airfield.api.environment import AirflowEnvironment
+from airfield.api.environment_class import AirflowEnvironmentClass
+from airfield.environment.connections import encoded
 from airfield.environment.ensure.deleted import Farewell, ensure_deleted
 from airfield.environment.outcome import Done, Wait
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import POD, Kind, Ref
-from builders import OURS, environment
+from builders import OURS, SERVER, blueprint, environment
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,6 +29,18 @@ class Refusing:
 
     async def list(self, kind: Kind, namespace: str, selector: str) -> list[Any]:
         raise ApiError(self._status, "Forbidden", f"list {kind.plural} in {namespace}: no ({selector})")
+
+
+class Empty:
+    """An API server that has nothing of the environment any more, but the login of the database server."""
+
+    async def list(self, kind: Kind, namespace: str, selector: str) -> list[Any]:
+        del kind, namespace, selector
+        return []
+
+    async def get(self, ref: Ref) -> dict[str, Any]:
+        assert ref.kind == "Secret"
+        return {"data": encoded({"username": "airfield", "password": "of-the-administrator"})}
 
 
 class Draining:
@@ -58,11 +74,17 @@ def farewell(status: int, minutes: float) -> Farewell:
     return _farewell(Refusing(status), Inventory(), minutes)
 
 
-def _farewell(kube: Any, inventory: Inventory, minutes: float) -> Farewell:
-    doors: Any = SimpleNamespace(kube=kube, inventory=inventory, clock=lambda: NOW)
-    found = environment()
+def _farewell(
+    kube: Any,
+    inventory: Inventory,
+    minutes: float,
+    found: AirflowEnvironment | None = None,
+    of: AirflowEnvironmentClass | None = None,
+) -> Farewell:
+    doors: Any = SimpleNamespace(kube=kube, inventory=inventory, clock=lambda: NOW, cluster="here")
+    found = found or environment()
     metadata = found.metadata.model_copy(update={"deletion_timestamp": NOW - timedelta(minutes=minutes)})
-    return Farewell(doors, found.model_copy(update={"metadata": metadata}), None)
+    return Farewell(doors, found.model_copy(update={"metadata": metadata}), of)
 
 
 async def test_a_refusal_is_told_and_waited_for() -> None:
@@ -73,6 +95,22 @@ async def test_a_refusal_is_told_and_waited_for() -> None:
 
 async def test_in_the_end_it_is_left_behind() -> None:
     assert isinstance(await ensure_deleted(farewell(403, 11)), Done)
+
+
+@pytest.mark.parametrize(("minutes", "given_up"), [(9, False), (11, True)])
+async def test_a_database_server_is_not_waited_for_for_ever(minutes: float, given_up: bool) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        server = {**SERVER, "host": "127.0.0.1", "port": closed.getsockname()[1], "sslMode": "disable"}
+        going = environment(database={"server": {}}, deletionPolicy="Delete")
+        outcome = await ensure_deleted(
+            _farewell(Empty(), Inventory(), minutes, going, blueprint(databaseServers=[server]))
+        )
+    if given_up:
+        assert isinstance(outcome, Done)
+    else:
+        assert isinstance(outcome, Wait)
+        assert outcome.message.startswith("the database cannot be dropped: ")
 
 
 async def test_what_passes_by_itself_is_tried_again() -> None:
