@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from airfield.api.conditions import conditions_of
 from airfield.environment.values import schema_revision
 from airfield.kube import credentials, kinds
 from airfield.kube.client import KubeClient
@@ -357,6 +358,17 @@ class Team:
         assert found is not None, f"no condition {kind} in {status.get('conditions')}"
         condition: Json = found
         return condition
+
+    async def says_of_itself(self, kind: str, status: str, reason: str, *words: str) -> Json:
+        """The Ready condition of the team's class or tenant, which must be that, and of the latest generation."""
+        live = await self.kube.get(Ref("airfield.dev/v1alpha1", kind, "", self.name))
+        assert live is not None
+        ready = conditions_of(live).get("Ready")
+        assert ready is not None, "not observed yet"
+        assert (ready["status"], ready["reason"]) == (status, reason), ready
+        assert_says(ready["message"], *words)
+        assert live["status"]["observedGeneration"] == live["metadata"]["generation"]
+        return live
 
     async def until_ready(self, *names: str, seconds: float = 60) -> None:
         """Wait until environments (`demo` if none is named) are Ready."""

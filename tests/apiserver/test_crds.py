@@ -2,11 +2,12 @@
 
 import http.client
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,41 @@ class Answer:
     @property
     def message(self) -> str:
         return str(self.body.get("message", ""))
+
+
+@dataclass
+class RefusedAt:
+    """Which cases were refused, and by which rules at which places."""
+
+    cases: set[str] = field(default_factory=set)
+    places: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def note(self, case: str, kind: str, answer: Answer) -> None:
+        self.cases.add(case)
+        for cause in answer.body.get("details", {}).get("causes", ()):
+            path = place_in_schema(cause.get("field", ""), SCHEMAS[kind])
+            here = [rule["message"] for at, rule in ALL_RULES[kind] if at == path]
+            self.places |= {(kind, path, message) for message in here if message in cause["message"]}
+
+
+def place_in_schema(path: str, schema: Mapping[str, Any]) -> str:
+    """`spec.env[0].value` as `.spec.env[].value`, and what follows a map's name as `[*]`."""
+    found, node = "", schema
+    for name, index in re.findall(r"([^.\[\]]+)|\[([^\]]*)\]", path):
+        if name in node.get("properties", {}):
+            found, node = f"{found}.{name}", node["properties"][name]
+        elif index and "items" in node:
+            found, node = f"{found}[]", node["items"]
+        elif "additionalProperties" in node:
+            found, node = f"{found}[*]", node["additionalProperties"]
+    return found
+
+
+SCHEMAS = {kind.name: definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for kind in KINDS}
+ALL_RULES = {kind: [*rules(schema)] for kind, schema in SCHEMAS.items()}
+PLACES = {(kind, path, rule["message"]) for kind, found in ALL_RULES.items() for path, rule in found}
+"""Every CEL rule of every kind, by where it stands."""
+refused_at = RefusedAt()
 
 
 class Api:
@@ -187,6 +223,7 @@ def test_refused(api: Api, case: Case) -> None:
 
     assert answer.status in {400, 422}, answer.body
     assert case.refusal in answer.message
+    refused_at.note(str(case), case.kind, answer)
 
 
 EMBEDDED: Json = {"embedded": {"size": "1Gi"}}
@@ -224,30 +261,22 @@ def test_kind_of_database_is_settled_once_it_is_in_use(
 
     assert answer.status == (422 if refusal else 200), answer.body
     assert refusal in answer.message
+    if refusal:
+        refused_at.note(name, "AirflowEnvironment", answer)
     # Whatever a specification says, the operator can always write what it sees.
     assert api.merge(manifest, {"status": {"database": {"mode": "server"}}}, "/status").status == 200
 
 
-SCHEMAS = {kind.name: definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for kind in KINDS}
-PLACES = {(kind, path, rule["message"]) for kind, schema in SCHEMAS.items() for path, rule in rules(schema)}
-"""Every CEL rule of every kind, by where it stands."""
-
-
 def test_every_rule_is_refused_by_some_case_wherever_it_stands() -> None:
-    refused = [(case.kind, case.manifest, case.refusal) for case in REFUSED]
-    refused += [("AirflowEnvironment", environment(database=row[1] or row[3]), row[-1]) for row in TRANSITIONS]
-    looked_at = {
-        (kind, path, rule["message"])
-        for kind, manifest, refusal in refused
-        for path, rule in looking_at(manifest, SCHEMAS[kind])
-        if rule["message"] == refusal
-    }
+    """After the cases have been run, which tell where they were refused."""
+    if len(refused_at.cases) < len(REFUSED) + len([row for row in TRANSITIONS if row[-1]]):
+        pytest.skip("not all cases were run here")
 
     assert PLACES
-    assert PLACES - looked_at == set()
+    assert PLACES - refused_at.places == set()
 
 
-def test_every_rule_has_looked_at_some_accepted_case() -> None:
+def test_every_rule_has_looked_at_some_accepted_case_wherever_it_stands() -> None:
     accepted = {
         (case.kind, path, rule["message"])
         for case in ACCEPTED

@@ -11,7 +11,7 @@ from airfield.environment.values import schema_revision
 from airfield.environment_class.controller import LABEL_TEMPLATE
 from airfield.kube import kinds
 from airfield.kube.kinds import Ref
-from operated_cluster import SCHEMA, SYSTEM, VERSION, Json, Team, assert_says, decoded, eventually
+from operated_cluster import SCHEMA, SYSTEM, VERSION, Json, Team, decoded, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -119,8 +119,6 @@ async def test_a_template_that_cannot_be_made(team: Team) -> None:
     """Its Job fails: nothing of it is left, the class says so, and it is made when it can be."""
     image = f"airfield/airflow:{team.name}"
     revision = schema_revision(VERSION, image)
-    await team.put("v1", "ResourceQuota", "none", {"spec": {"hard": {"pods": "0"}}}, namespace=SYSTEM)
-    await team.put_class(catalog={"versions": [{"version": VERSION, "image": image}]})
 
     async def things(kind: kinds.Kind) -> list[Json]:
         return await team.kube.list(kind, SYSTEM, f"{LABEL_TEMPLATE}={revision}")
@@ -130,39 +128,40 @@ async def test_a_template_that_cannot_be_made(team: Team) -> None:
         assert found.get("status", {}).get("startTime"), "not seen by the controller yet"
         return found
 
-    begun = await eventually(job)
-    assert team.site.databases(revision)
-    await team.kube.patch(Ref.of(begun), {"spec": {"activeDeadlineSeconds": 1}})
-    why = await eventually(lambda: _class_is(team, "False", "TemplateFailed"))
-    assert_says(why["message"], f"template for {image} on server 'main'", "its Job failed", "longer than specified")
-    assert [*await things(kinds.JOB), *await things(kinds.SECRET)] == []
-    assert team.site.databases(revision) == set()
+    async with _no_pods_in_the_system(team):
+        await team.put_class(catalog={"versions": [{"version": VERSION, "image": image}]})
+        begun = await eventually(job)
+        assert team.site.databases(revision)
+        await team.kube.patch(Ref.of(begun), {"spec": {"activeDeadlineSeconds": 1}})
+        words = (f"template for {image} on server 'main'", "its Job failed", "longer than specified")
+        await eventually(lambda: team.says_of_itself("AirflowEnvironmentClass", "False", "TemplateFailed", *words))
+        assert [*await things(kinds.JOB), *await things(kinds.SECRET)] == []
+        assert team.site.databases(revision) == set()
 
-    await team.put_class(sizes=[{"name": "small", "defaults": {}}])  # it is tried again; or a minute later
-    again = await eventually(job)
-    (secret,) = await things(kinds.SECRET)
-    with team.site.in_database(decoded(secret)) as connection:
-        connection.execute(SCHEMA)
-    await team.kube.delete(Ref("v1", "ResourceQuota", SYSTEM, "none"))
+        await team.put_class(sizes=[{"name": "small", "defaults": {}}])  # it is tried again; or a minute later
+        again = await eventually(job)
+        (secret,) = await things(kinds.SECRET)
+        with team.site.in_database(decoded(secret)) as connection:
+            connection.execute(SCHEMA)
     await team.kube.patch(Ref.of(again), {"metadata": {"annotations": {"look": "again"}}})
 
     async def ready() -> bool:
-        await _class_is(team, "True", "Succeeded")
-        found = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowEnvironmentClass", "", team.name))
-        return found is not None and [each["ready"] for each in found["status"]["templates"]] == [True]
+        found = await team.says_of_itself("AirflowEnvironmentClass", "True", "Succeeded")
+        return [each["ready"] for each in found["status"]["templates"]] == [True]
 
     await eventually(ready)
     assert team.site.databases(revision)
     assert [*await things(kinds.JOB), *await things(kinds.SECRET)] == []
 
 
-async def _class_is(team: Team, status: str, reason: str) -> Json:
-    """The Ready condition of the team's class, when it is that."""
-    found = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowEnvironmentClass", "", team.name))
-    assert found is not None
-    ready: Json = next(c for c in found["status"]["conditions"] if c["type"] == "Ready")
-    assert (ready["status"], ready["reason"]) == (status, reason), ready
-    return ready
+@asynccontextmanager
+async def _no_pods_in_the_system(team: Team) -> AsyncIterator[None]:
+    """Within the block no pod can be made in the operator's namespace."""
+    await team.put("v1", "ResourceQuota", "none", {"spec": {"hard": {"pods": "0"}}}, namespace=SYSTEM)
+    try:
+        yield
+    finally:
+        await team.kube.delete(Ref("v1", "ResourceQuota", SYSTEM, "none"))
 
 
 async def test_airflow_that_is_not_healthy(team: Team) -> None:

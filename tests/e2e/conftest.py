@@ -109,7 +109,7 @@ def settled(platform: Platform) -> Environment:
     platform.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"text": HOSTILE}}])
     neighbour.apply(
         executor="LocalExecutor",
-        database={"server": {}},
+        database={"embedded": {"size": "1Gi"}},
         config={"e2e": {"hostile": HOSTILE}},
         env=[
             {"name": "HOSTILE", "value": HOSTILE},

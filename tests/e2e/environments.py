@@ -175,10 +175,6 @@ class Environment:
         said = self._try("-n", self.namespace, "logs", scheduler, "--tail=60")
         return said + self._try("-n", self.namespace, "exec", scheduler, "--", "sh", "-c", f"{find} || true")
 
-    def said_by(self, pod: str) -> str:
-        """The logs of a pod's containers; of one that has gone, or has not begun, whatever kubectl says."""
-        return self._try("-n", self.namespace, "logs", pod, "--all-containers", "--tail=-1")
-
     def ask(self, question: Callable[[Airflow], Awaitable[T]]) -> T:
         """Ask Airflow's REST API something, as the administrator."""
 

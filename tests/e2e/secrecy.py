@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable
 
 from airfield.environment.ensure.keys import PUBLIC_FIELDS
-from demo.platform import SYSTEM
+from demo.platform import SYSTEM, PlatformError
 from e2e.environments import Environment
 
 SHORTEST = 12
@@ -21,15 +21,31 @@ def leaks(environment: Environment) -> list[str]:
     places["the operators' logs"] = environment.platform.kubectl(
         *("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=-1")
     )
-    for pod in environment.get("pods")["items"]:
-        name = pod["metadata"]["name"]
-        places[f"the log of {name}"] = environment.said_by(name)
+    logs = dict(_logs(environment))
+    assert any(logs.values()), "nobody has said anything"
+    places |= logs
     return [
         f"{secret} in {place}"
         for secret, piece in _pieces(environment)
         for place, text in places.items()
         if piece in text or base64.b64encode(piece.encode()).decode().rstrip("=") in text
     ]
+
+
+def _logs(environment: Environment) -> Iterable[tuple[str, str]]:
+    """What every container of the namespace has said, also before it was restarted."""
+    for pod in environment.get("pods")["items"]:
+        name, status = pod["metadata"]["name"], pod["status"]
+        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+            lives = [] if "waiting" in container["state"] else ["--previous=false"]
+            lives += ["--previous"] if container["restartCount"] else []
+            for life in lives:
+                arguments = ("logs", name, "-c", container["name"], "--tail=-1", life)
+                try:
+                    yield " ".join(arguments), environment.kubectl(*arguments)
+                except PlatformError as error:
+                    if "not found" not in str(error):  # unless the pod has gone since
+                        raise
 
 
 def _pieces(environment: Environment) -> Iterable[tuple[str, str]]:

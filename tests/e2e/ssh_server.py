@@ -1,6 +1,7 @@
 """A git server that is reached by SSH: an address of this machine, one repository, one key that it lets in."""
 
 import asyncio
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -57,9 +58,10 @@ def _repository(files: Path, folder: Path) -> Path:
     for file in files.glob("*.py"):
         (work / file.name).write_bytes(file.read_bytes())
     git = ("git", "-C", str(work), "-c", "user.name=airfield", "-c", "user.email=airfield@localhost")
+    environ = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for command in (("init", "-q", "-b", "main"), ("add", "--all"), ("commit", "-q", "-m", "Seed")):
-        subprocess.run([*git, *command], check=True)
-    subprocess.run(["git", "clone", "-q", "--bare", str(work), str(bare)], check=True)
+        subprocess.run([*git, *command], env=environ, check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(work), str(bare)], env=environ, check=True)
     return bare
 
 
@@ -77,10 +79,15 @@ async def _listen(address: str, host: asyncssh.SSHKey, user: asyncssh.SSHKey, re
         git = await asyncio.create_subprocess_exec(
             "git", "upload-pack", str(repository), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
-        await process.redirect(stdin=git.stdin, stdout=git.stdout)
-        code = await git.wait()
-        process.exit(code)
-        await process.wait_closed()
+        try:
+            await process.redirect(stdin=git.stdin, stdout=git.stdout)
+            code = await git.wait()
+            await process.stdout.drain()
+            process.exit(code)
+            await process.wait_closed()
+        finally:
+            if git.returncode is None:
+                git.kill()
 
     clients = asyncssh.import_authorized_keys(_public(user))
     return await asyncssh.listen(
@@ -95,6 +102,7 @@ async def _listen(address: str, host: asyncssh.SSHKey, user: asyncssh.SSHKey, re
 
 async def _end(listening: asyncssh.SSHAcceptor) -> None:
     listening.close()
-    await listening.wait_closed()
-    rest = asyncio.all_tasks() - {asyncio.current_task()}  # of connections that clients gave up
+    rest = asyncio.all_tasks() - {asyncio.current_task()}  # of connections that clients have not ended
+    for task in rest:
+        task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)

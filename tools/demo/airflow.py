@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 
 from airfield.airflow.rest import Airflow, RestError
-from demo.platform import Platform, PlatformError
+from demo.platform import Platform
 from localcluster import tool
 from localcluster.cluster import current_kubeconfig
 
@@ -41,7 +41,7 @@ async def reach(platform: Platform, namespace: str, name: str) -> AsyncIterator[
     try:
         assert forward.stdout is not None  # noqa: S101 - asked for above
         if not await asyncio.wait_for(forward.stdout.readline(), 30):
-            raise PlatformError(f"kubectl port-forward to service {service} ended at once")
+            raise RestError(0, f"kubectl port-forward to service {service} ended at once")
         yield f"http://127.0.0.1:{port}"
     finally:
         with suppress(ProcessLookupError):  # it ends by itself when its pod does

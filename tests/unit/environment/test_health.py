@@ -171,6 +171,12 @@ and the repository exists.'
         ("fatal: of nobody", {}),
         (SSH, {"team-main": "Host key verification failed."}),
         (f"{REFRESHING} a\n  stderr: 'x\n\nfatal: {NO_REASON}.'", {"a": "x"}),
+        (f"{REFRESHING} a\n  cmdline: git\n  stderr: 'fatal: {NO_REASON}.'", {"a": f"fatal: {NO_REASON}."}),
+        (f"{REFRESHING} a\n  stderr: 'Cloning into 'b'...\nfatal: {NO_REASON}.'", {"a": f"fatal: {NO_REASON}."}),
+        (
+            f"{REFRESHING} a\n  stderr: 'remote: =====\nremote: ERROR: not yours\nremote:\nfatal: {NO_REASON}.\n\n'",
+            {"a": "ERROR: not yours"},
+        ),
         (LOG, {"team-main": "fatal: repository 'https://***@git.example.com/x.git/' not found"}),
         (f"{STAMP} Error initializing bundle main", {}),
         (f"{REFRESHING} a\nValueError: first\nfatal: last", {"a": "fatal: last"}),

@@ -3,7 +3,6 @@
 import logging
 import re
 from datetime import datetime
-from itertools import pairwise
 from typing import Final
 
 from airfield.airflow import monitor
@@ -33,6 +32,8 @@ from airfield.postgres.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
+NO_REASON: Final = "Could not read from remote repository"
+"""What git says where ssh, or the server, has said why."""
 LINES = 1000
 """Of a dag-processor's log: each attempt to fetch a bundle that fails leaves about a hundred."""
 
@@ -99,10 +100,6 @@ def _dag_processors(run: Run) -> list[Child]:
     return [pod for pod in pods if pod.labels.get(meta.LABEL_COMPONENT) == "dag-processor"]
 
 
-NO_REASON: Final = "Could not read from remote repository"
-"""What git says when ssh has just said why it could not."""
-
-
 async def _clone_again(run: Run) -> None:
     """Replace dag-processors whose clones are stale, so that a ref that has come into being since is found."""
     for pod in _dag_processors(run):
@@ -130,7 +127,7 @@ async def _errors(run: Run) -> dict[str, str]:
 
 
 def bundle_errors(log: str) -> dict[str, str]:
-    """By bundle, what git said when Airflow last failed to fetch it. Credentials in URLs are masked."""
+    """By bundle, why Airflow last failed to fetch it, as git says. Credentials in URLs are masked."""
     found: dict[str, str] = {}
     for record in re.split(r"^(?=\d{4}-\d\d-\d\dT\S+ \[)", log, flags=re.MULTILINE):
         headline = re.search(r"Error (?:initializing|refreshing) bundle ([-\w]+)", record.partition("\n")[0])
@@ -144,13 +141,16 @@ def bundle_errors(log: str) -> dict[str, str]:
 
 
 def _last_word(record: str) -> str:
-    """Of git's standard error, which the traceback quotes, the last line that says why; "" when there is none."""
-    lines = [line.strip().removeprefix("stderr: '") for line in record.splitlines() if line.strip()]
-    for before, line in reversed([*pairwise(["", *lines])]):
-        said = re.search(r"\b(?:fatal|error): .+", line)
-        if said and NO_REASON in line and before:
-            return before
-        if said:
-            return said[0]
-    errors = [line for line in lines if re.match(r"[\w.]+Error: ", line)]
-    return errors[-1] if errors else ""
+    """What helps most: git's last error; where git only saw ssh fail, what ssh or the server said; Python's last error.
+
+    The traceback quotes git's standard error after `stderr: '`. "" where nothing of that is there.
+    """
+    said = re.findall(r"\b((?:fatal|error): [^\n]+)", record)
+    if said and NO_REASON in said[-1]:
+        _, quote, quoted = record.rpartition("stderr: '")
+        lines = quoted.partition("fatal: ")[0].splitlines() if quote else []
+        words = [line.strip().removeprefix("remote:").strip() for line in lines]
+        told = [line for line in words if re.search(r"[A-Za-z]", line) and not line.startswith("Cloning into")]
+        said += told[-1:]
+    said = said or re.findall(r"^[\w.]+Error: [^\n]+", record, flags=re.MULTILINE)
+    return said[-1] if said else ""
