@@ -14,5 +14,5 @@ export GOMAXPROCS=1 GOGC=400
 share=(--dist loadfile --no-loadscope-reorder)
 # Faults by themselves: their clusters end before those of the others begin, and do not slow them down.
 "$python" -m pytest -n "${WORKERS:-3}" "${share[@]}" tests/faults
-# Two workers more, since somebody always waits: for the node's preparation, for Airflow, or to be alone with the operator.
-"$python" -m pytest -n "${WORKERS:-5}" "${share[@]}" tests --ignore tests/faults
+# One worker more, since somebody always waits: for the node's preparation, for Airflow, or to be alone with the operator.
+"$python" -m pytest -n "${WORKERS:-4}" "${share[@]}" tests --ignore tests/faults

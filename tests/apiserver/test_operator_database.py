@@ -11,7 +11,7 @@ from airfield.environment.values import schema_revision
 from airfield.environment_class.controller import LABEL_TEMPLATE
 from airfield.kube import kinds
 from airfield.kube.kinds import Ref
-from operated_cluster import SCHEMA, SYSTEM, VERSION, Json, Team, decoded, eventually
+from operated_cluster import REPAIR_SECONDS, SCHEMA, SYSTEM, VERSION, Json, Team, decoded, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -103,7 +103,8 @@ async def test_migration_that_fails(team: Team) -> None:
         return jobs[0]
 
     first = await eventually(job)
-    await team.kube.patch(team.ref(kinds.JOB, first["metadata"]["name"]), {"spec": {"activeDeadlineSeconds": 1}})
+    with team.site.no_operator():  # which would put it right
+        await team.kube.patch(Ref.of(first), {"spec": {"activeDeadlineSeconds": 1}})
     await team.until_stuck("MigrationFailed", first["metadata"]["name"], "failed", "tried again every", "kubectl logs")
     assert not await team.kube.list(kinds.DEPLOYMENT, team.namespace), "nothing starts on a schema that does not fit"
 
@@ -113,6 +114,40 @@ async def test_migration_that_fails(team: Team) -> None:
     await eventually(again)
     await team.kube.delete(team.ref(kinds.RESOURCE_QUOTA, "none"))
     await team.until_ready(seconds=90)
+
+
+async def test_a_migration_job_that_somebody_edits(team: Team) -> None:
+    await team.put("v1", "ResourceQuota", "none", {"spec": {"hard": {"pods": "0"}}})
+    await external(team)
+
+    async def begun() -> Json:
+        (found,) = await team.kube.list(kinds.JOB, team.namespace) or [{}]
+        assert found.get("status", {}).get("startTime"), "not seen by the controller yet"
+        return found
+
+    job = await eventually(begun)
+    for edit in (
+        {"spec": {"suspend": True}},
+        {"spec": {"activeDeadlineSeconds": 3000}},
+        {"metadata": {"labels": {"airfield.dev/tenant": "thieves"}}},
+        {"metadata": {"labels": {"airfield.dev/environment": None}}},
+        {"metadata": {"ownerReferences": None}},
+    ):
+        edited = await team.kube.patch(Ref.of(job), edit)
+        assert edited is not None
+
+        async def repaired(edited: Json = edited) -> bool:
+            found = await begun()
+            assert found["metadata"]["resourceVersion"] != edited["metadata"]["resourceVersion"]
+            assert found["spec"] == job["spec"]
+            return all(
+                found["metadata"][part] == job["metadata"][part] for part in ("uid", "labels", "ownerReferences")
+            )
+
+        await eventually(repaired, REPAIR_SECONDS)
+    await team.kube.delete(team.ref(kinds.RESOURCE_QUOTA, "none"))
+    await team.kube.patch(Ref.of(job), {"metadata": {"annotations": {"look": "again"}}})
+    await team.until_ready()
 
 
 async def test_a_template_that_cannot_be_made(team: Team) -> None:

@@ -37,10 +37,13 @@ class Environment:
     def apply(self, **spec: Any) -> None:
         """Make it, or change it: `spec` is the whole specification, but for what every test's environment has.
 
-        And what few need: a triggerer runs only where `components` is given.
+        And for what few need: a triggerer runs only where `components` is given.
         """
         common: Object = {"className": "e2e", "stage": "dev", "deletionPolicy": "Delete"}
-        common |= {"components": {"triggerer": {"replicas": 0}}}
+        # The node is full when requests are, and eight environments ask for more processors than it has.
+        modest = {"resources": {"requests": {"cpu": "10m"}}}
+        components = dict.fromkeys(("apiServer", "scheduler", "dagProcessor", "workers"), modest)
+        common |= {"components": {**components, "triggerer": {"replicas": 0}}}
         metadata = {"name": self.name, "namespace": self.namespace}
         body = {"apiVersion": "airfield.dev/v1alpha1", "kind": "AirflowEnvironment", "metadata": metadata}
         self.platform.apply([{**body, "spec": {**common, **spec}}])

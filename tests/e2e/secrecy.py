@@ -22,7 +22,7 @@ def leaks(environment: Environment) -> list[str]:
         *("-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=airfield", "--tail=-1")
     )
     logs = dict(_logs(environment))
-    assert any(logs.values()), "nobody has said anything"
+    assert any(logs.values()) or not logs, "nobody has said anything"
     places |= logs
     return [
         f"{secret} in {place}"

@@ -213,6 +213,12 @@ class Inventory:
         seen = self._seen.get(key, {}).get(ref)
         return seen is None or self.applied(key, ref) != (digest(manifest), seen.child.owned)
 
+    def drifted(self, key: Key, manifest: Mapping[str, Any]) -> bool:
+        """Whether somebody has touched the object since this very manifest was applied to it, as far as is known."""
+        ref = Ref.of(manifest)
+        wished, _ = self.applied(key, ref) or ("", "")
+        return wished == digest(manifest) and self.needs_apply(key, manifest)
+
     def fingerprint(self, key: Key, refs: Iterable[Ref]) -> str:
         """Digest of what was applied to these objects and of what we own of them; "" if one was not applied."""
         applied, seen = self._applied.get(key, {}), self._seen.get(key, {})

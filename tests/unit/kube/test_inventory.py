@@ -92,6 +92,7 @@ def test_what_is_unknown_or_missing_or_wanted_differently_needs_an_apply() -> No
     inventory.record_applied(KEY, live(), digest(WANTED))
     assert not inventory.needs_apply(KEY, WANTED)
     assert inventory.needs_apply(KEY, manifest(a="2"))
+    assert not inventory.drifted(KEY, manifest(a="2")), "it is only wanted differently"
     assert inventory.needs_apply(KEY, manifest("another", a="1"))
     assert inventory.applied(KEY, REF) == (digest(WANTED), owned_digest(live()))
 

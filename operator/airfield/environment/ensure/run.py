@@ -133,9 +133,12 @@ class Run:
         return self.doors.clock() - datetime.fromisoformat(ready.last_transition_time)
 
     async def apply(self, manifests: Iterable[Manifest]) -> Stall | None:
-        """Apply what is missing, wanted differently or touched by others; a stall tells what the API server refused."""
-        known = self.children
-        wanted = [manifest for manifest in manifests if not (is_job(manifest) and Ref.of(manifest) in known)]
+        """Apply what is missing, wanted differently or touched by others; a stall tells what the API server refused.
+
+        Most of a Job cannot be changed: to one that is there only what it was made of is applied again.
+        """
+        known, drifted = self.children, self.doors.inventory.drifted
+        wanted = [m for m in manifests if not is_job(m) or Ref.of(m) not in known or drifted(self.key, m)]
         refusals = await self._applier.apply(wanted)
         return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals.values())), after=30) if refusals else None
 

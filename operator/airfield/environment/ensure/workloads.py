@@ -67,7 +67,7 @@ def _lasting(run: Run) -> list[Manifest]:
 
 
 async def ensure_applied(run: Run) -> Outcome:
-    """Everything but the migration Job, what pods need before the pods; then what nothing wants any more goes."""
+    """Everything, what pods need before the pods, but no migration anew; then what nothing wants any more goes."""
     stall = _unserved(run)
     if stall is not None:
         return stall
@@ -76,6 +76,7 @@ async def ensure_applied(run: Run) -> Outcome:
     stall = await run.apply(m for m in rest if m["kind"] not in late)
     stall = stall or await run.apply(m for m in rest if m["kind"] == "RoleBinding")
     stall = stall or await run.apply(m for m in rest if m["kind"] in _PODS)
+    stall = stall or await run.apply(m for m in run.manifests if is_job(m) and Ref.of(m) in run.children)
     if stall is not None:
         return stall
     desired = {Ref.of(manifest) for manifest in (*run.manifests, *run.derived)}
