@@ -11,7 +11,7 @@ import aiohttp
 from airfield.airflow.rest import Airflow, RestError
 from demo.airflow import login, reach, run_dag
 from demo.platform import SYSTEM, Platform, PlatformError
-from e2e.reading import read
+from e2e.reading import listed, read
 from e2e.waiting import PATIENCE, eventually
 
 Object = dict[str, Any]
@@ -63,8 +63,8 @@ class Environment:
 
     def items(self, kinds: str) -> list[Object]:
         """The objects of these kinds that carry its label."""
-        found: list[Object] = self.get(kinds, "-l", f"airfield.dev/environment={self.name}")["items"]
-        return found
+        selector = f"airfield.dev/environment={self.name}"
+        return listed(self.platform.cluster.kubeconfig, kinds, self.namespace, selector)
 
     def names(self, kinds: str = KINDS) -> set[str]:
         """`Kind/name` of what it has."""

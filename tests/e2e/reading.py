@@ -1,26 +1,55 @@
 """Reads resources without a process for each look, of which kubectl needs a twentieth of a processor's second."""
 
 import asyncio
+import http.client
 import json
-import urllib.error
-import urllib.request
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from airfield.kube.credentials import from_kubeconfig
 from demo.platform import PlatformError
 
 Object = dict[str, Any]
 
+GROUPS = {
+    "apps/v1": ("deployments", "statefulsets"),
+    "batch/v1": ("jobs",),
+    "gateway.networking.k8s.io/v1": ("httproutes",),
+    "networking.k8s.io/v1": ("ingresses", "networkpolicies"),
+    "policy/v1": ("poddisruptionbudgets",),
+    "rbac.authorization.k8s.io/v1": ("roles", "rolebindings"),
+}
+"""The kinds that are not of the core."""
+VERSIONS = {kind: version for version, kinds in GROUPS.items() for kind in kinds}
+
 
 def read(kubeconfig: Path, path: str) -> Object | None:
     """What the API server has at `path`, None when it has nothing there. PlatformError when it does not answer."""
     try:
         return _reader(kubeconfig).get(path)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise PlatformError(f"get {path}: {error}") from error
+
+
+def listed(kubeconfig: Path, kinds: str, namespace: str, selector: str) -> list[Object]:
+    """The objects of a namespace of these kinds (plural names with commas between them) that have the labels."""
+    return [each for kind in kinds.split(",") for each in _listed(kubeconfig, kind, namespace, selector)]
+
+
+def _listed(kubeconfig: Path, kind: str, namespace: str, selector: str) -> Iterable[Object]:
+    version = VERSIONS.get(kind)
+    root = f"/apis/{version}" if version else "/api/v1"
+    path = f"{root}/namespaces/{namespace}/{kind}?labelSelector={quote(selector)}"
+    found = read(kubeconfig, path)
+    if found is None:
+        raise PlatformError(f"the API server knows no {kind} of {version or 'v1'}")
+    # As in every list, the items do not repeat what they are.
+    of = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
+    return ({**of, **each} for each in found["items"])
 
 
 @cache
@@ -29,25 +58,41 @@ def _reader(kubeconfig: Path) -> "_Reader":
 
 
 class _Reader:
+    """One connection, which is opened anew where it has ended."""
+
     def __init__(self, kubeconfig: Path) -> None:
         self._credentials = from_kubeconfig(path=str(kubeconfig))
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._credentials.ssl)
+        server = urlsplit(self._credentials.url)
+        self._connection = http.client.HTTPSConnection(
+            str(server.hostname), server.port, timeout=60, context=self._credentials.ssl
         )
 
     def get(self, path: str) -> Object | None:
         # In a thread of its own: where a browser is looked at, there is an event loop in this one.
-        headers = self._thread.submit(lambda: asyncio.run(self._headers())).result()
-        request = urllib.request.Request(self._credentials.url + path, headers=headers)  # noqa: S310 - the kubeconfig's
+        return self._thread.submit(self._get, path).result()
+
+    def _get(self, path: str) -> Object | None:
         try:
-            with self._opener.open(request, timeout=60) as answer:
-                found: Object = json.load(answer)
-                return found
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
+            return self._ask(path)
+        except (OSError, http.client.HTTPException):
+            self._connection.close()  # it may have been idle for too long
+        try:
+            return self._ask(path)
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
             raise
+
+    def _ask(self, path: str) -> Object | None:
+        self._connection.request("GET", path, headers=asyncio.run(self._headers()))
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status == http.client.NOT_FOUND:
+            return None
+        if answer.status != http.client.OK:
+            raise http.client.HTTPException(f"HTTP status {answer.status}: {content.decode(errors='replace')[:300]}")
+        found: Object = json.loads(content)
+        return found
 
     async def _headers(self) -> dict[str, str]:
         return await self._credentials.headers()
