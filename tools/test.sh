@@ -8,7 +8,7 @@ export PYTHONPATH=operator:tools:tests
 "$python" -m localcluster build prometheus >/dev/null
 "$python" -m imagebuild
 # Many small programs of Go share few processors: one thread each at a time wakes nobody, and memory is cheaper than
-# collecting garbage. It saves a tenth of all work.
+# collecting garbage. It saves an eighth of what tests at an API server take.
 export GOMAXPROCS=1 GOGC=400
 # Whole files, in the order of tests/conftest.py.
 share=(--dist loadfile --no-loadscope-reorder)
