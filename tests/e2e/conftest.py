@@ -1,6 +1,7 @@
 """The platform that all end-to-end tests share: one node, the operator in it, git servers, a database server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -37,6 +38,12 @@ def node_cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+def write_dag(folder: Path, name: str) -> None:
+    """The example's DAG under another name."""
+    text = (QUICKSTART / "dags" / "hello.py").read_text(encoding="utf-8")
+    (folder / f"{name}.py").write_text(text.replace("hello", name), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """The operator runs; two git servers do, the second of which wants a login and serves the DAG `private`.
@@ -45,8 +52,7 @@ def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     """
     platform = Platform(node_cluster)
     folder = tmp_path_factory.mktemp("private")
-    text = (QUICKSTART / "dags" / "hello.py").read_text(encoding="utf-8").replace("hello", "private")
-    (folder / "private.py").write_text(text, encoding="utf-8")
+    write_dag(folder, "private")
     with turn("operator", alone=False), turn("preparation", alone=True):
         platform.install_operator()
         platform.install_git({"dags": QUICKSTART / "dags"})

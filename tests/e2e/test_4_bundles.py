@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from demo.platform import GIT, Platform
-from e2e.conftest import LOGIN, PASSWORD, QUICKSTART
+from e2e.conftest import LOGIN, PASSWORD, write_dag
 from e2e.databases import DatabaseServer
 from e2e.environments import COMPONENT, Environment
 from e2e.secrecy import leaks
@@ -48,8 +48,7 @@ def secured(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield None
         return
     files, folder = tmp_path_factory.mktemp("secured"), tmp_path_factory.mktemp("ssh")
-    example = (QUICKSTART / "dags" / "hello.py").read_text(encoding="utf-8")
-    (files / "secured.py").write_text(example.replace("hello", "secured"), encoding="utf-8")
+    write_dag(files, "secured")
     with ssh_server(platform.cluster.status().host_address, files, folder) as server:
         yield server
 
