@@ -60,7 +60,7 @@ async def delete(team: Team) -> None:
 
 
 async def without_tenant(team: Team) -> None:
-    await delete_tenant(team)
+    await remove_tenant(team)
     await create(team)
     await until_orphaned(team)
 
@@ -76,6 +76,22 @@ async def label_tenant(team: Team) -> None:
 
 async def delete_tenant(team: Team) -> None:
     await team.kube.delete(tenant_of(team))
+
+
+async def remove_tenant(team: Team) -> None:
+    """Once the operator has let it go itself: an environment that comes then is never made for it."""
+
+    async def finalizers() -> Json | None:
+        found = await team.kube.get(tenant_of(team))
+        return found and found["metadata"].get("finalizers")
+
+    await eventually(finalizers)
+    await delete_tenant(team)
+
+    async def gone() -> bool:
+        return await team.kube.get(tenant_of(team)) is None
+
+    await eventually(gone)
 
 
 def tenant_of(team: Team) -> Ref:

@@ -23,6 +23,7 @@ from faults.stories import (
     label_tenant,
     nothing,
     put_tenant,
+    remove_tenant,
     tenant_of,
     undisturbed,
     until_labelled,
@@ -129,7 +130,7 @@ async def test_crash_at_every_write_of_a_tenant(
     calm, hit = site.new_team(kube), site.new_team(kube)
     for team in (calm, hit):
         await team.settle()
-        await team.kube.delete(tenant_of(team))
+        await remove_tenant(team)
         await team.put_environment()
         await team.until_stuck("NoTenant")
 
