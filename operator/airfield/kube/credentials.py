@@ -85,8 +85,8 @@ def from_kubeconfig(context: str | None = None, path: str | None = None) -> Cred
         token = settings.get_api_key_with_prefix("BearerToken")  # runs the exec plugin when its token has expired
         return {"Authorization": token} if token else {}
 
+    loader: Any = kube_config  # untyped
     try:
-        loader: Any = kube_config  # untyped
         loader.load_kube_config(file, context=context, client_configuration=settings, persist_config=False)
         contexts, current = loader.list_kube_config_contexts(file)
         tls = settings.host.startswith("https")
@@ -94,6 +94,9 @@ def from_kubeconfig(context: str | None = None, path: str | None = None) -> Cred
     except (ConfigException, OSError, yaml.YAMLError) as error:  # ssl.SSLError is an OSError
         wanted = f" (context {context!r})" if context else ""
         raise CredentialsError(f"cannot load kubeconfig {file}{wanted}: {error}") from error
+    finally:
+        # It writes embedded certificates and keys into files for us, and would leave them there if we were killed.
+        loader._cleanup_temp_files()  # noqa: SLF001
     if ssl_context and not settings.verify_ssl:
         ssl_context.check_hostname = False
         ssl_context.verify_mode = ssl.CERT_NONE

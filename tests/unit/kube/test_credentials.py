@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import ssl
 import stat
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,9 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from airfield.kube import credentials
 from airfield.kube.credentials import TOKEN_MAX_AGE, CredentialsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +119,21 @@ async def test_users_of_a_kubeconfig(tmp_path: Path, certificate: tuple[str, str
     assert found.ssl is not None
     assert found.ssl.verify_mode == ssl.CERT_NONE
     assert found.namespace == "default"
+
+
+def test_embedded_keys_are_left_in_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tuple[str, str]
+) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(files))
+    cert, key = [b64encode(Path(path).read_bytes()).decode() for path in certificate]
+    user, path = {"client-certificate-data": cert, "client-key-data": key}, tmp_path / "kubeconfig"
+    for _ in range(2):  # what is written once is remembered
+        found = credentials.from_kubeconfig(path=write_kubeconfig(path, user, **{"certificate-authority-data": cert}))
+        assert found.ssl is not None
+        assert found.ssl.cert_store_stats()["x509"] == 1
+        assert not list(files.iterdir())
 
 
 async def test_an_exec_plugin(tmp_path: Path) -> None:
