@@ -80,7 +80,7 @@ async def operate(settings: Settings, fence: Fence) -> None:
         watches = Watches(resources, inventory, secrets, WorkQueue(), WorkQueue(), WorkQueue())
         progress = Progress(relisted=monotonic())
         metrics.watch_leadership(lambda: fence.leading)
-        metrics.watch_relists(lambda: progress.unlisted, settings.resync_seconds)
+        metrics.watch_relists(lambda: progress.unlisted, lambda: progress.unheard, settings.resync_seconds)
         metrics.watch_environments(lambda: census(resources.environments.values()))
         fleet, usage = Fleet(resources), Usage(kube, settings.usage_seconds)
         metrics.watch_costs(lambda: costs(fleet.look(), watches.tasks, usage.now))

@@ -32,6 +32,11 @@ class Progress:
         oldest: float = min([self.relisted, *(each.listed_at for each in self.reflectors)])
         return monotonic() - oldest
 
+    @property
+    def unheard(self) -> float:
+        """Seconds since the watch that has been silent for longest last said anything."""
+        return max((monotonic() - each.heard_at for each in self.reflectors), default=0.0)
+
 
 @contextlib.asynccontextmanager
 async def serve(
@@ -50,6 +55,7 @@ async def serve(
             stalled=max(queue.stalled_for for queue in queues),
             blocked=max(queue.blocked_for for queue in queues),
             unlisted=progress.unlisted,
+            unheard=progress.unheard,
             silent=progress.lease.silent_for if progress.lease else 0.0,
         )
         found = problems(signs, settings.resync_seconds)

@@ -12,7 +12,7 @@ from airfield.kube import kinds
 from airfield.kube.kinds import Ref
 from clusters import kubectl
 from demo.platform import SYSTEM
-from operated_cluster import Team, eventually
+from operated_cluster import IMAGE, Team, eventually
 from reviews import Row, allowed
 
 pytestmark = pytest.mark.apiserver
@@ -112,18 +112,18 @@ async def test_who_may_do_what(staffed: Team) -> None:
         (EDITOR, ("editors",)): placed((*VIEWING, *EDITING), namespace),
         ("system:serviceaccount:builds:ci", ()): placed((*VIEWING, *EDITING), namespace),
         (VIEWER, ()): placed(VIEWING, namespace),
-        (STRANGER, ("system:authenticated",)): [],
+        (STRANGER, ()): [],
     }
     for (user, groups), rows in expected.items():
 
         async def may(user: str = user, groups: tuple[str, ...] = groups, rows: list[Row] = rows) -> bool:
-            found = await asyncio.to_thread(allowed, cluster, everything, user, groups or ("people",))
+            found = await asyncio.to_thread(allowed, cluster, everything, user, groups)
             assert found == rows, user
             return True
 
         await eventually(may)  # roles are put together by a controller
     classes = [("list", "airflowenvironmentclasses.airfield.dev", "")]
-    assert allowed(cluster, classes, STRANGER, ("system:authenticated",)) == classes
+    assert allowed(cluster, classes, STRANGER) == classes
 
 
 def run_as(team: Team, user: str, *arguments: str, text: str = "") -> str:
@@ -231,6 +231,24 @@ async def test_ways_out_that_are_none(staffed: Team, neighbour_versions: tuple[s
         with pytest.raises(AssertionError) as refused:
             run_as(staffed, OWNER, *arguments, text=text)
         assert expected in str(refused.value), (arguments, text)
+
+
+async def test_pods_of_a_tenant_go_before_none_of_the_cluster(staffed: Team) -> None:
+    """Whoever makes them; a DAG has its pods made by the scheduler, as it likes."""
+    image = {"name": "base", "image": IMAGE, "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
+    secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    container = {**image, "securityContext": {**secure, "seccompProfile": {"type": "RuntimeDefault"}}}
+
+    def made(priority: Mapping[str, str], namespace: str) -> str:
+        metadata, spec = {"name": "task", "namespace": namespace}, {"containers": [container], **priority}
+        pod = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        return kubectl(staffed.site.cluster, "create", "--dry-run=server", "-f-", "-oname", text=pod)
+
+    above = {"priorityClassName": "system-node-critical"}
+    assert made({}, staffed.namespace) == "pod/task\n"
+    assert made(above, SYSTEM) == "pod/task\n"
+    with pytest.raises(AssertionError, match="PriorityClasses called system-"):
+        made(above, staffed.namespace)
 
 
 async def test_tricks_that_pass_admission_and_come_to_nothing(staffed: Team) -> None:

@@ -106,19 +106,21 @@ async def test_kubernetes_holds_namespaces_to_it(team: Team) -> None:
     """Task pods, and whatever a DAG makes of its pod: they are refused by the API server."""
     other = f"{team.name}-other"
     await team.put_class(ceilings={"cpu": "2", "memory": "4Gi", "storage": "20Gi"})
-    await team.put_tenant(quota={"cpu": "3", "memory": "8Gi"}, namespaces=[{"name": team.namespace}, {"name": other}])
+    places = [{"name": team.namespace}, {"name": other}]
+    await team.put_tenant(quota={"cpu": "3", "memory": "8Gi", "storage": "30Gi"}, namespaces=places)
     await team.put_environment()
     await team.until_ready()
 
-    async def limited(namespace: str, cpu: str, memory: str) -> bool:
+    async def limited(namespace: str, cpu: str, memory: str, storage: str) -> bool:
         live = await team.kube.get(Ref("v1", "ResourceQuota", namespace, "airfield"))
         assert live is not None
-        assert live["spec"]["hard"] == {"requests.cpu": cpu, "requests.memory": memory}
+        hard = {"requests.cpu": cpu, "requests.memory": memory, "requests.storage": storage}
+        assert live["spec"]["hard"] == hard
         return True
 
     # The other namespace has what this one leaves; this one has room to roll out.
-    await eventually(lambda: limited(team.namespace, "3350m", "9472Mi"))
-    await eventually(lambda: limited(other, "2650m", "6912Mi"))
+    await eventually(lambda: limited(team.namespace, "3350m", "9472Mi", "30Gi"))
+    await eventually(lambda: limited(other, "2650m", "6912Mi", "25Gi"))
     ranges = await team.existing(kinds.LIMIT_RANGE, "airfield")
     assert [item["type"] for item in ranges["spec"]["limits"]] == ["Container", "PersistentVolumeClaim"]
 
@@ -127,11 +129,18 @@ async def test_kubernetes_holds_namespaces_to_it(team: Team) -> None:
         metadata = {"name": name, "namespace": other}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 
+    def volume(name: str, size: str) -> Json:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+        metadata = {"name": name, "namespace": other}
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+
     made = await team.kube.create(pod("small"))
     assert made is not None
     assert made["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "50m", "memory": "64Mi"}
     with pytest.raises(ApiError, match="maximum cpu usage per Container is 2, but limit is 5"):
         await team.kube.create(pod("large", limits={"cpu": "5"}))
+    with pytest.raises(ApiError, match="maximum memory usage per Container is 4Gi, but limit is 5Gi"):
+        await team.kube.create(pod("large", limits={"memory": "5Gi"}))
 
     async def counted() -> bool:
         live = await team.kube.get(Ref("v1", "ResourceQuota", other, "airfield"))
@@ -141,10 +150,15 @@ async def test_kubernetes_holds_namespaces_to_it(team: Team) -> None:
     await team.kube.create(pod("first", requests={"cpu": "2", "memory": "1Gi"}))
     with pytest.raises(ApiError, match=r"exceeded quota: airfield, requested: requests\.cpu=2"):
         await team.kube.create(pod("second", requests={"cpu": "2", "memory": "1Gi"}))
+    with pytest.raises(ApiError, match="maximum storage usage per PersistentVolumeClaim is 20Gi, but request is 21Gi"):
+        await team.kube.create(volume("large", "21Gi"))
+    await team.kube.create(volume("first", "20Gi"))
+    with pytest.raises(ApiError, match=r"exceeded quota: airfield, requested: requests\.storage=20Gi"):
+        await team.kube.create(volume("second", "20Gi"))
     # Nobody but the platform team changes that, and not in the namespace.
     await team.kube.patch(Ref("v1", "ResourceQuota", other, "airfield"), {"spec": {"hard": {"requests.cpu": "99"}}})
     await team.kube.delete(team.ref(kinds.LIMIT_RANGE, "airfield"))
-    await eventually(lambda: limited(other, "2650m", "6912Mi"))
+    await eventually(lambda: limited(other, "2650m", "6912Mi", "25Gi"))
     assert await eventually(lambda: team.get(kinds.LIMIT_RANGE, "airfield"))
     # Both follow tenant and class.
     await team.put_tenant(quota={"environments": 3})

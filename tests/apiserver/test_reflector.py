@@ -98,6 +98,32 @@ async def test_what_is_there_comes_goes_and_changes(kube: KubeClient, namespace:
         assert sink.lists == 1
 
 
+async def test_a_watch_that_fails_is_not_heard_of_however_often_it_lists(
+    kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, works = KubeClient._events, [True]
+
+    async def refusing(self: KubeClient, *arguments: Any) -> AsyncIterator[dict[str, Any]]:
+        if not works[0]:
+            raise ApiError(500, "InternalError", "no watches today")
+        async for event in events(self, *arguments):
+            yield event
+
+    monkeypatch.setattr(KubeClient, "_events", refusing)
+    reflector = Reflector(
+        kube, CONFIG_MAP, sink := Recorder(), namespace=namespace, label_selector=LABEL, resync_seconds=0.5
+    )
+    made = reflector.heard_at
+    async with reflecting(reflector):
+        await kube.apply(config(namespace, "heard"))
+        await until(lambda: reflector.heard_at > made)
+        works[0], lists = False, sink.lists
+        await until(lambda: sink.lists >= lists + 2)  # no watch outlasts the time until the next list
+        silent, lists = reflector.heard_at, sink.lists
+        await until(lambda: sink.lists > lists)
+        assert reflector.heard_at == silent < reflector.listed_at
+
+
 async def test_a_version_that_the_server_has_forgotten_is_listed_anew(
     kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,8 +54,10 @@ class World:
             values = render_values(None, context(found, {}, operator_namespace=SYSTEM))
             self._take_in(parse(render_text(values, name=name, namespace=place)), place, team.metadata.name)
         for team, place in ((a, "team-a"), (b, "team-b")):
-            self.policies.append(belonging(team, place, isolation()))
+            self.policies += [belonging(team, place, policy) for policy in isolation()]
             self._add(f"{team.metadata.name}-stray", place, {"app": "stray"}, team.metadata.name)
+            # What a DAG may call its pods: of an environment that there is not.
+            self._add(f"{team.metadata.name}-ghost", place, {meta.LABEL_ENVIRONMENT: "ghost"}, team.metadata.name)
         operator = render_operator()
         self.policies += [each for each in operator if each["kind"] == "NetworkPolicy"]
         (deployment,) = [each for each in operator if each["kind"] == "Deployment"]
@@ -163,7 +165,7 @@ def test_every_component_is_there(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("task", ["a1-worker", "a2-scheduler"])
+@pytest.mark.parametrize("task", ["a1-worker", "a2-scheduler", "a-ghost"])
 @pytest.mark.parametrize("victim", ["b1-api-server", "b1-database", "b1-worker", "kubernetes", "metadata"])
 def test_a_task_reaches_no_other_tenant(world: World, task: str, victim: str) -> None:
     """What the issue of isolation comes down to, on every port."""

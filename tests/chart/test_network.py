@@ -7,6 +7,12 @@ from chart.rendered import EXECUTORS, GIT, LOCAL, PRIVATE, Json, find, render
 DNS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
 OPERATOR = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "airfield-system"}}}
 
+ELSEWHERE = [
+    {"namespaceSelector": {}},
+    {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
+    {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::/32"]}},
+]
+
 
 def policies(values: Json) -> dict[str, Json]:
     return {item["metadata"]["name"]: item["spec"] for item in render(values) if item["kind"] == "NetworkPolicy"}
@@ -57,7 +63,7 @@ def test_tasks_reach_the_api_server_and_not_the_database(executor: str, runner: 
     ("database", "to", "port"),
     [
         ({"mode": "external", "host": "10.1.2.3", "port": 6432}, [{"ipBlock": {"cidr": "10.1.2.3/32"}}], 6432),
-        ({"mode": "external", "host": "db.example.com", "port": 5433}, None, 5433),
+        ({"mode": "external", "host": "db.example.com", "port": 5433}, ELSEWHERE, 5433),
         (
             {"mode": "server", "host": "pg.databases.svc.cluster.local", "port": 5432},
             [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "databases"}}}],
@@ -66,11 +72,11 @@ def test_tasks_reach_the_api_server_and_not_the_database(executor: str, runner: 
     ],
 )
 def test_other_databases_are_reached_as_narrowly_as_their_host_allows(
-    database: Json, to: list[Json] | None, port: int
+    database: Json, to: list[Json], port: int
 ) -> None:
     found = policies({"database": database})
     (rule,) = found["demo-database-clients"]["egress"]
-    assert (rule.get("to"), ports(rule)) == (to, {port})
+    assert (rule["to"], ports(rule)) == (to, {port})
     assert "demo-database" not in found
 
 
@@ -116,10 +122,12 @@ def test_git_of_the_cluster_is_reached_in_its_namespace(url: str) -> None:
     }
 
 
-def test_git_is_not_looked_for_where_credentials_are() -> None:
+@pytest.mark.parametrize("of", ["git", "database-clients"])
+def test_nothing_is_looked_for_where_credentials_are(of: str) -> None:
     """Of a cloud and of Kubernetes. What excepts everything cannot be written."""
     cidrs = ["10.0.0.1/32", "2001:db8::1/128", "0.0.0.0/0", "::/0"]
-    found = policies({"bundles": [GIT], "networkPolicy": {"kubernetesApi": {"cidrs": cidrs}}})["demo-git"]["egress"]
+    by_name = {"bundles": [GIT], "database": {"mode": "external", "host": "db.example.com", "port": 443}}
+    found = policies({**by_name, "networkPolicy": {"kubernetesApi": {"cidrs": cidrs}}})[f"demo-{of}"]["egress"]
     assert found[0]["to"] == [
         {"namespaceSelector": {}},
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16", "10.0.0.1/32"]}},

@@ -48,6 +48,9 @@ def test_the_deployment_is_highly_available() -> None:
     (spread,) = pod["topologySpreadConstraints"]
     assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("topology.kubernetes.io/zone", "ScheduleAnyway")
     assert selector.items() <= spec["template"]["metadata"]["labels"].items()
+    assert "priorityClassName" not in pod  # what there is in a cluster, its owner knows
+    chosen = find(render("priorityClassName=platform"), "Deployment")["spec"]["template"]["spec"]
+    assert chosen["priorityClassName"] == "platform"
 
 
 def test_the_pod_is_harmless() -> None:

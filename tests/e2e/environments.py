@@ -169,9 +169,9 @@ class Environment:
                 raise
 
         state = eventually(f"end of a run of {dag} in {self}", run, said=self.describe)
-        assert state == "success", f"{dag} in {self}: {state}\n{self.last_words()}\n{self._logs()}"
+        assert state == "success", f"{dag} in {self}: {state}\n{self.last_words()}\n{self.task_logs()}"
 
-    def _logs(self) -> str:
+    def task_logs(self) -> str:
         """What the scheduler and the tasks said."""
         find = "find /opt/airflow/logs -name '*.log' -mmin -10 -exec tail -n 30 {} +"
         scheduler = f"deployment/{self.name}-scheduler"

@@ -35,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(current_kubeconfig() is not None, reason="the node must be one that reaches this machine"),
 ]
 
+Json = dict[str, Any]
 NAMESPACE, NAME = "identified", "airflow"
 HOST = f"{NAME}.{NAMESPACE}.test"
 SITE = f"https://{HOST}"
@@ -210,16 +211,23 @@ def test_an_owner_logs_in_and_runs_a_dag(site: Site) -> None:
         status, started = fetch(page, RUNS, RUN)
         assert status == 200, started
         run = started["dag_run_id"]
+        found = ended(site, run)
+        assert found["state"] == "success", site.environment.task_logs()
         page.goto(f"{SITE}/dags/hello/runs")
         expect(page.get_by_text(re.compile("success", re.IGNORECASE)).first).to_be_visible()
-    assert asked(site, run) == "olga"
+    assert found["triggering_user_name"] == "olga"
 
 
-def asked(site: Site, run: str) -> str:
-    """Who asked for a run, by Airflow's own word."""
+def ended(site: Site, run: str) -> Json:
+    """A run as Airflow tells of it when it has come to its end."""
     status, token = site.exchange(site.of("vera"))
     assert status == 201
-    return str(site.call("GET", f"{RUNS}/{run}", token=token)[1]["triggering_user_name"])
+
+    def look() -> Json | None:
+        found: Json = site.call("GET", f"{RUNS}/{run}", token=token)[1]
+        return found if found["state"] in {"success", "failed"} else None
+
+    return eventually("end of the run", look)
 
 
 def test_a_viewer_sees_and_may_not_run(site: Site) -> None:

@@ -36,17 +36,19 @@ for target in json.load(sys.stdin):
 print(json.dumps(found))
 """
 OWN_API, OWN_DATABASE = f"airflow-api-server.{NAMESPACE}.svc:8080", f"airflow-db.{NAMESPACE}.svc:5432"
-OTHER_API, SERVER = "airflow-api-server.bystander.svc:8080", f"postgres.{DATABASES}.svc:5432"
-REPOSITORY, KUBERNETES = f"git.{GIT}.svc:80", "kubernetes.default.svc:443"
-TARGETS = (OWN_API, OWN_DATABASE, OTHER_API, SERVER, REPOSITORY, KUBERNETES)
+OTHER_API, OTHER_DATABASE = "airflow-api-server.bystander.svc:8080", "airflow-db.bystander.svc:5432"
+SERVER, REPOSITORY, KUBERNETES = f"postgres.{DATABASES}.svc:5432", f"git.{GIT}.svc:80", "kubernetes.default.svc:443"
+TARGETS = (OWN_API, OWN_DATABASE, OTHER_API, OTHER_DATABASE, SERVER, REPOSITORY, KUBERNETES)
 REACHED: Mapping[str, set[str]] = {
     "worker": {OWN_API, REPOSITORY},
     "scheduler": {OWN_DATABASE, KUBERNETES},
     "dag-processor": {OWN_DATABASE, REPOSITORY},
     "triggerer": {OWN_DATABASE},
     "stray": {OWN_API},
+    "ghost": set(),
 }
-"""What may be reached from where: a stray pod is one in a tenant's namespace that is of no environment."""
+"""What may be reached from where. A stray pod in a tenant's namespace is of no environment; a ghost says that it is of
+one that there is not."""
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,9 @@ def isolated(server: DatabaseServer, bystander: Environment) -> Iterator[Environ
     environment.until_ready()
     _put_pod(environment, "task", {"airfield.dev/environment": "airflow", "app.kubernetes.io/component": "worker"})
     _put_pod(environment, "stray", {"app": "stray"})
+    _put_pod(environment, "ghost", {"airfield.dev/environment": "ghost", "app.kubernetes.io/component": "worker"})
     yield environment
-    environment.kubectl("delete", "pod", "task", "stray", "--wait=false", "--grace-period=1")
+    environment.kubectl("delete", "pod", "task", "stray", "ghost", "--wait=false", "--grace-period=1")
     environment.delete()
     platform.kubectl("wait", "--for=jsonpath={.status.environments}=0", "--timeout=60s", f"aftenant/{NAMESPACE}")
     platform.kubectl("patch", "aftenant", NAMESPACE, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Delete"}}')
@@ -102,7 +105,7 @@ def reached(environment: Environment, pod: str) -> set[str]:
 
 def pods(environment: Environment) -> dict[str, str]:
     components = ("scheduler", "dag-processor", "triggerer")
-    return {"worker": "task", "stray": "stray"} | {
+    return {"worker": "task", "stray": "stray", "ghost": "ghost"} | {
         each: environment.pod(each)["metadata"]["name"] for each in components
     }
 

@@ -80,6 +80,13 @@ async def state_of(team: Team, name: str = "demo", *, history: bool = True) -> d
     return found
 
 
+async def state_of_class(team: Team) -> Any:
+    """A class, likewise."""
+    live = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowEnvironmentClass", "", team.name))
+    assert live is not None
+    return _Names({team.name: "TEAM"}).document(_observed(live))
+
+
 async def state_of_tenant(team: Team) -> Any:
     """A tenant and its namespaces, likewise."""
     live = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowTenant", "", team.name))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from airfield.kube.client import KubeClient
-from faultproxy import Script
+from faultproxy import Rule, Script
 from faults.fault_site import FaultSite
-from faults.state import difference, state_of, state_of_tenant
+from faults.state import difference, state_of, state_of_class, state_of_tenant
 from faults.stories import (
     STORIES,
     Story,
@@ -147,21 +147,51 @@ async def test_crash_at_every_write_of_a_tenant(
         await until_told(calm, name)
 
         rule = site.killed_at(write, "", after=after, kind=kind, name="" if kind == "namespaces" else hit.name)
-        with site.faults(rule) as script:
-            await act(hit)
-
-            async def killed_or_done() -> bool:
-                return not site.operator.running or await same()
-
-            await eventually(killed_or_done)
-            kills += bool(script.taken)
-        if script.taken:
-            await eventually(site.stopped)
-            site.operator.start()
-        await eventually(same)
+        kills += await killed(site, rule, act(hit), same)
     assert kills
     await calm.leave()
     await hit.leave()
+
+
+@pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.long)], ids=["before", "after"])
+@pytest.mark.parametrize("write", [1, *(pytest.param(each, marks=pytest.mark.long) for each in (2, 3))])
+async def test_crash_at_a_write_to_a_class(site: FaultSite, kube: KubeClient, write: int, after: bool) -> None:
+    """While it gets its first environment."""
+    calm, hit = site.new_team(kube), site.new_team(kube)
+
+    async def make(team: Team) -> None:
+        await team.settle()
+        await create(team)
+
+    async def same() -> bool:
+        found, wanted = [[await state_of_class(team), await state_of(team)] for team in (hit, calm)]
+        lines = difference(found, wanted)
+        assert not lines, "\n".join(lines)
+        return True
+
+    await make(calm)
+    await calm.until_ready()
+    await calm.settled_versions()
+    rule = site.killed_at(write, "", after=after, kind="airflowenvironmentclasses", name=hit.name)
+    assert await killed(site, rule, make(hit), same) or write > 1
+    await calm.leave()
+    await hit.leave()
+
+
+async def killed(site: FaultSite, rule: Rule, act: Awaitable[object], same: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether the operator was killed while something was done; another one brings it to the same end."""
+    with site.faults(rule) as script:
+        await act
+
+        async def killed_or_done() -> bool:
+            return not site.operator.running or await same()
+
+        await eventually(killed_or_done)
+    if script.taken:
+        await eventually(site.stopped)
+        site.operator.start()
+    await eventually(same)
+    return bool(script.taken)
 
 
 async def until_told(team: Team, act: str) -> None:

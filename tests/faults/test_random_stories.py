@@ -53,6 +53,8 @@ class World:
 
     environments: dict[str, Json] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    orphaned: set[str] = field(default_factory=set)
+    """Names under which an environment was ever deleted whose data were to stay."""
     defaults: Json = field(default_factory=lambda: DEFAULTS[0])
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -91,7 +93,10 @@ class Stories(RuleBasedStateMachine):
     @precondition(lambda self: self.world.environments)
     @rule(name=names)
     def delete(self, name: str) -> None:
-        if self.world.environments.pop(name, None) is not None:
+        spec = self.world.environments.pop(name, None)
+        if spec is not None:
+            if spec["deletionPolicy"] == "Orphan":
+                self.world.orphaned.add(name)
             self.do(self.kube.delete(self.team.environment(name)))
         self.world.paused.discard(name)
 
@@ -192,7 +197,7 @@ class Stories(RuleBasedStateMachine):
 
             async def same(name: str = name, wanted: Json = wanted) -> bool:
                 found = await state_of(self.team, name, history=False)
-                if name not in world.environments:
+                if name not in world.environments and name in world.orphaned:
                     found = {what: about for what, about in found.items() if not outlives(what)}
                 lines = difference(found, wanted)
                 assert not lines, "\n".join([f"{name} is not as if new:", *lines])

@@ -16,8 +16,8 @@ PHASES = ("create", "idle", "change", "repair", "restart", "takeover", "delete")
 
 def results(environments: int, seconds: float, peak: float, repairs: list[float]) -> Results:
     requests = Counter({("get", "Secret"): 5, ("apply", "Deployment"): 2, ("apply", "Lease"): 9})
-    phase = Phase(seconds, Reading(Usage(3.0, 2.0, peak), requests, Counter({"ok": environments})))
-    return Results(environments, dict.fromkeys(PHASES, phase), repairs, 0)
+    phase = Phase(seconds, Reading(Usage(3.0, 2.0, peak), requests, Counter({"ok": environments}), 5 * environments))
+    return Results(environments, dict.fromkeys(PHASES, phase), seconds * 1.4, repairs, 0)
 
 
 def floor(seconds: float) -> Floor:
@@ -45,7 +45,9 @@ def rows() -> dict[str, list[list[str]]]:
     [
         ("operator: all Ready, s", ["10.0", "45.0", ""]),
         ("… of the floor until all is available", ["1.00", "1.50", "≤ 1.5: met"]),
-        ("… per environment, of that in the smallest fleet", ["1.00", "1.50", "≤ 1.2: missed"]),
+        ("… per environment, of that in the smallest fleet", ["1.00", "1.00", ""]),
+        ("… of the floor until all is applied", ["1.40", "2.10", "≤ 1.5: missed"]),
+        ("… passes of the reconcile per environment", ["5.0", "5.0", ""]),
         ("… API requests", ["16", "16", ""]),
         ("most memory of the operator's process, MiB", ["100", "300", "≤ 256: missed"]),
         ("two idle minutes: writes", ["2", "2", "0: missed"]),

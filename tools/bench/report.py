@@ -36,12 +36,19 @@ def render(runs: Runs, variants: Sequence[Variant], facts: Mapping[str, str], *,
         "|---|" + "---|" * len(MILESTONES),
         *(_steps(runs, variant) for variant in variants),
         "",
-        f"{rounds} rounds, in changing order, after one that does not count. Load average at the start: {load:.2f}.",
-        *(["", f"**The machine was busy when this was measured (load {load:.1f}).**"] if busy(load) else []),
+        f"{rounds} rounds, in changing order, after one that does not count.",
+        "",
+        *about_load(load),
         "",
         "; ".join(f"{name}: {value}" for name, value in facts.items()) + ".",
     ]
     return "\n".join(lines)
+
+
+def about_load(load: float) -> list[str]:
+    """What else the machine had to do, and whether that was too much."""
+    warning = [f"**The machine was busy when this was measured (load {load:.1f}).**", ""] if busy(load) else []
+    return [*warning, f"Load average at the start: {load:.2f}."]
 
 
 def busy(load: float) -> bool:

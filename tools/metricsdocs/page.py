@@ -53,7 +53,7 @@ def filled() -> Metrics:
     metrics.on_event("Pod")
     metrics.watch_queue("environment", lambda: 0.0, lambda: 0.0)
     metrics.watch_leadership(lambda: True)
-    metrics.watch_relists(lambda: 1.0, 600.0)
+    metrics.watch_relists(lambda: 1.0, lambda: 1.0, 600.0)
     state = EnvironmentState(
         "team-a",
         "demo",

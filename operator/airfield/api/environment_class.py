@@ -87,7 +87,7 @@ class StageDefaults(Model):
 
 
 class Ceilings(Model):
-    """The most that one environment may ask for; more is refused, not trimmed."""
+    """The most that one pod, volume or component of an environment may ask for; more is refused, not trimmed."""
 
     cpu: Quantity | None = Field(default=None, description="CPU limit of one pod.")
     memory: Quantity | None = Field(default=None, description="Memory limit of one pod.")

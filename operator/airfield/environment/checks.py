@@ -12,6 +12,8 @@ from airfield.api.reserved import reserved_option, reserved_variable
 from airfield.environment.layers import Merged
 from airfield.environment.reasons import Reason
 
+_OF_THE_CLUSTER = "system-"
+"""PriorityClasses that Kubernetes keeps for what a cluster cannot do without."""
 _CONFIG_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
@@ -108,6 +110,19 @@ def check_resources(settings: EnvironmentDefaults, blueprint: AirflowEnvironment
         for where, volume in volumes.items():
             if volume and volume.size and amount(volume.size) > amount(ceilings.storage):
                 yield _above(where, volume.size, ceilings.storage, blueprint)
+
+
+def check_priorities(merged: Merged) -> Iterator[Problem]:
+    """No environment goes before what its cluster lives on; the operator's admission policy says so of pods, too."""
+    for component, given in merged.settings["components"].items():
+        name, where = given.get("priorityClassName") or "", f"components.{component}.priorityClassName"
+        if name.startswith(_OF_THE_CLUSTER):
+            source = merged.origins.get(where, "?")
+            yield Problem(
+                Reason.RESERVED_SETTING,
+                f"{where} (set by {source}): PriorityClasses called {_OF_THE_CLUSTER}…, such as {name!r}, are for the"
+                " cluster itself; name another one",
+            )
 
 
 def apply_ceilings(merged: Merged, blueprint: AirflowEnvironmentClass) -> None:

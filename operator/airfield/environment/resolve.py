@@ -31,6 +31,7 @@ from airfield.environment.checks import (
     apply_ceilings,
     check_bundles,
     check_kind_of_database,
+    check_priorities,
     check_reserved,
     check_resources,
 )
@@ -168,6 +169,7 @@ def resolve(
         *check_reserved(settings, merged),
         *check_bundles(spec.dags.bundles if spec.dags else ()),
         *check_resources(settings, blueprint),
+        *check_priorities(merged),
         *check_kind_of_database(environment, settings, merged),
     ]
     version, image = _version(settings, blueprint, problems)

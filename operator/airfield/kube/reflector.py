@@ -75,6 +75,8 @@ class Reflector:
         self.filled = asyncio.Event()
         self.listed_at = time.monotonic()
         """When the collection was last listed with success, or the reflector made."""
+        self.heard_at = time.monotonic()
+        """When a watch last said something, a bookmark for instance, or came to its end as agreed; likewise."""
 
     async def run(self) -> None:
         """List and watch until cancelled. No failure ends it."""
@@ -126,7 +128,7 @@ class Reflector:
         on_served(False)
         self._sink.listed(self._kind, self._namespace, (), "")
         self._version = ""
-        self.listed_at = time.monotonic()
+        self.listed_at = self.heard_at = time.monotonic()
         self.filled.set()
 
     async def _watch(self) -> None:
@@ -145,6 +147,8 @@ class Reflector:
                 self._on_event(self._kind.kind)
                 (self._sink.gone if kind == "DELETED" else self._sink.seen)(obj)
             self._version = obj["metadata"]["resourceVersion"]
+            self.heard_at = time.monotonic()
             count += 1
             if count % BURST == 0:
                 await asyncio.sleep(0)
+        self.heard_at = time.monotonic()

@@ -102,6 +102,9 @@ class Metrics:
         self._relist_age = Gauge(
             "airfield_relist_age_seconds", "Since everything was last listed with success", registry=registry
         )
+        self._watch_age = Gauge(
+            "airfield_watch_age_seconds", "Since each watch last said something, or ended as agreed", registry=registry
+        )
         self._resync = Gauge(
             "airfield_resync_interval_seconds", "How often everything is to be listed", registry=registry
         )
@@ -136,9 +139,13 @@ class Metrics:
         """Have it read at every scrape whether this replica leads."""
         self._leader.set_function(lambda: float(leading()))
 
-    def watch_relists(self, age: Callable[[], float], interval: float) -> None:
-        """Have the seconds since the last complete list read at every scrape; `interval`: how many there should be."""
+    def watch_relists(self, age: Callable[[], float], unheard: Callable[[], float], interval: float) -> None:
+        """Have the seconds since the last complete list, and since the watches' last words, read at every scrape.
+
+        `interval`: how many seconds there should be between two lists.
+        """
         self._relist_age.set_function(age)
+        self._watch_age.set_function(unheard)
         self._resync.set(interval)
 
     def watch_environments(self, states: Callable[[], Iterable[EnvironmentState]]) -> None:

@@ -12,7 +12,7 @@ BLOCKED_SECONDS: Final = 3600.0
 SILENT_SECONDS: Final = 60.0
 """So long may pass without an attempt at the Lease, each of which ends within seconds."""
 RELISTS: Final = 3
-"""So many periods of the relist may pass without one that succeeded."""
+"""So many periods of the relist may pass without one that succeeded, or without a word from one of the watches."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Signs:
     """How long a key has waited for its own handler to end. A long line is no sign: a restart makes it longer."""
     unlisted: float
     """Since everything was last listed with success, or since the start."""
+    unheard: float
+    """Since each of the watches last said something; one that has nothing to say ends every five minutes."""
     silent: float
     """Since an attempt to see to the Lease came to an end."""
 
@@ -39,6 +41,8 @@ def problems(signs: Signs, resync: float) -> list[str]:
         found.append(f"a key has waited for its own handler for {signs.blocked:.0f} s")
     if signs.unlisted > longest:
         found.append(f"nothing could be listed for {signs.unlisted:.0f} s")
+    if signs.unheard > longest:
+        found.append(f"a watch has said nothing for {signs.unheard:.0f} s")
     if signs.silent > SILENT_SECONDS:
         found.append(f"the Lease has not been looked at for {signs.silent:.0f} s")
     return found

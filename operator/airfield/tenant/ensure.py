@@ -141,7 +141,7 @@ def _wanted(
     if not _unknown(doors, {namespace}):  # what nobody has counted must not be kept from coming back
         yield from quota_of(tenant, here, elsewhere, _orphaned_storage(doors, namespace))
         yield from limits_of(tenant, _classes(doors, tenant), here)
-    yield isolation()
+    yield from isolation()
 
 
 async def remove_belongings(doors: Doors, tenant: str, *, but: Collection[Ref] = ()) -> None:

@@ -130,6 +130,18 @@ PROBLEMS: dict[str, tuple[Json, Json, Reason, tuple[str, ...]]] = {
     "section-newline": ({"config": {"core\n": {"executor": "x"}}}, {}, Reason.INVALID_SPEC, ("lower-case",)),
     "option-newline": ({"config": {"core": {"executor\n": "x"}}}, {}, Reason.INVALID_SPEC, ("lower-case",)),
     "option-injection": ({"config": {"core": {"a = 1\n[api": "x"}}}, {}, Reason.INVALID_SPEC, ("lower-case",)),
+    "priority-of-the-cluster": (
+        {"components": {"workers": {"priorityClassName": "system-node-critical"}}},
+        {},
+        Reason.RESERVED_SETTING,
+        ("components.workers.priorityClassName (set by environment)", "'system-node-critical'", "another one"),
+    ),
+    "priority-of-class": (
+        {},
+        {"defaults": {"components": {"scheduler": {"priorityClassName": "system-cluster-critical"}}}},
+        Reason.RESERVED_SETTING,
+        ("components.scheduler.priorityClassName (set by class standard)",),
+    ),
     "request-above-limit": (
         resources(requests={"cpu": "1500m"}, limits={"cpu": "1"}),
         {},

@@ -20,7 +20,7 @@ def test_exposition() -> None:
     depth, leading = [4], [False]
     metrics.watch_queue("environments", lambda: depth[0], lambda: 1.5)
     metrics.watch_leadership(lambda: leading[0])
-    metrics.watch_relists(lambda: 17.0, 600)
+    metrics.watch_relists(lambda: 17.0, lambda: 18.0, 600)
     depth[0], leading[0] = 5, True
     metrics.reconcile_seconds.labels("AirflowEnvironment", "ok").observe(0.02)
     text = lines(metrics)
@@ -33,6 +33,7 @@ def test_exposition() -> None:
         'airfield_reconcile_duration_seconds_count{kind="AirflowEnvironment",outcome="ok"} 1.0',
         "airfield_leader 1.0",
         "airfield_relist_age_seconds 17.0",
+        "airfield_watch_age_seconds 18.0",
         "airfield_resync_interval_seconds 600.0",
     ):
         assert line in text

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.fleet.operator import Reading, quiet, read, running
-from bench.fleet.wire import Json, Wire, available, is_ready, path_of, wire
+from bench.fleet.wire import Json, Wire, available, is_applied, is_ready, path_of, wire
 from bench.fleet.world import World, blueprint, fleet, keys, surroundings
 from operator_process import Operator
 
@@ -54,6 +54,8 @@ class Results:
 
     environments: int
     phases: dict[str, Phase] = field(default_factory=dict)
+    applied: float = 0.0
+    """Seconds until the status of every new environment says that all of it is applied."""
     repairs: list[float] = field(default_factory=list)
     """Seconds from the deletion of a Deployment to its return."""
     leftovers: int = 0
@@ -115,18 +117,21 @@ class _Campaign:
         self.world.say(
             f"{self._count} environments: {title}: {seconds:.1f} s,"
             f" {usage.own:.1f} + {usage.children:.1f} CPU s (Helm), peak {usage.peak:.0f} MiB,"
-            f" {reading.writes} writes of {reading.requests.total()} requests"
+            f" {reading.writes} writes of {reading.requests.total()} requests, {reading.passes} passes"
         )
 
     async def _create(self) -> None:
         async with self._phase("create", "created until all are Ready"):
+            started = time.monotonic()
             making = asyncio.create_task(self.api.apply_all(fleet(self._count, self.world.trouble)))
+            applying = asyncio.create_task(self.api.until(ENVIRONMENTS, is_applied, self._count))
+            applying.add_done_callback(lambda _: setattr(self.results, "applied", time.monotonic() - started))
             if self.world.trouble:
-                started, others = time.monotonic(), self._well - self._late
+                others = self._well - self._late
                 await self.api.until(ENVIRONMENTS, is_ready, others)
                 self.world.say(f"the {others} without trouble: Ready after {time.monotonic() - started:.1f} s")
             await self.api.until(ENVIRONMENTS, is_ready, self._well)
-            await making
+            await asyncio.gather(making, applying)
         await quiet(self.operator)
 
     async def _rest(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from airfield.settings import Settings
 from bench.fleet.usage import Usage
 from bench.fleet.world import World, chart
 from localcluster import tool
@@ -25,10 +26,17 @@ class Reading:
     usage: Usage
     requests: Requests
     renders: Counter[str]
+    passes: int = 0
+    """Reconciles of environments."""
 
     def since(self, before: Self) -> "Reading":
         """What happened since an earlier moment."""
-        return Reading(self.usage.since(before.usage), self.requests - before.requests, self.renders - before.renders)
+        return Reading(
+            self.usage.since(before.usage),
+            self.requests - before.requests,
+            self.renders - before.renders,
+            self.passes - before.passes,
+        )
 
     @property
     def writes(self) -> int:
@@ -51,14 +59,17 @@ def read(operator: Operator) -> Reading:
             )
         }
     )
-    return Reading(Usage.of(operator.pid), requests, renders)
+    counts = r'^airfield_reconcile_duration_seconds_count\{kind="environment".*?\} (\S+)$'
+    passes = sum(int(float(count)) for count in re.findall(counts, text, re.MULTILINE))
+    return Reading(Usage.of(operator.pid), requests, renders, passes)
 
 
 @contextlib.asynccontextmanager
 async def running(world: World, log: Path, **settings: str) -> AsyncIterator[Operator]:
     """An operator at work in the cluster."""
     chosen = {"CHART": str(chart()), "HELM": str(tool("helm")), "AIRFLOW_URL": world.airflow.url}
-    chosen |= {"LOG_LEVEL": "INFO", **settings}
+    # The lease that the chart gives it; tests have a longer one.
+    chosen |= {"LOG_LEVEL": "INFO", "LEASE_SECONDS": str(Settings().lease_seconds), **settings}
     operator = Operator(world.cluster.kubeconfig, log, chosen)
     await asyncio.to_thread(operator.start)
     try:

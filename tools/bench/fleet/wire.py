@@ -128,7 +128,16 @@ def available(deployment: Json) -> bool:
 
 def is_ready(environment: Json) -> bool:
     """Whether an environment's status, of its latest generation, says Ready."""
+    return _says(environment, "Ready")
+
+
+def is_applied(environment: Json) -> bool:
+    """Whether it says that all objects are applied."""
+    return _says(environment, "Applied")
+
+
+def _says(environment: Json, condition: str) -> bool:
     status = environment.get("status", {})
     return status.get("observedGeneration") == environment["metadata"]["generation"] and any(
-        each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", [])
+        each["type"] == condition and each["status"] == "True" for each in status.get("conditions", [])
     )
