@@ -58,7 +58,7 @@ def settings() -> kopf.OperatorSettings:
     found.posting.enabled = False
     found.scanning.disabled = True
     found.networking.error_backoffs = Endless()
-    found.watching.chunk_size = 500
+    found.watching.chunk_size = 100  # what is listed is held as a whole
     found.queueing.idle_timeout = 0.1
     found.queueing.worker_limit = 50
     # Nothing is remembered on resources, so nothing needs to be compared with what was remembered.

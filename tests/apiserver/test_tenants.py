@@ -13,7 +13,7 @@ from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from demo.platform import SYSTEM
-from operated_cluster import Team, eventually
+from operated_cluster import REPAIR_SECONDS, Team, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -116,6 +116,33 @@ async def test_a_namespace_is_made_and_kept(team: Team) -> None:
     # Somebody deletes it: with everything in it, and it is made anew.
     await team.kube.delete(namespace(place))
     await eventually(has(team, place, stamped), 90)
+
+
+async def test_what_isolates_a_namespace_stays(team: Team) -> None:
+    """Both policies come back, and are as they were, within moments."""
+    names = ("airfield-default-deny", "airfield-isolation")
+
+    async def found() -> dict[str, Any]:
+        objects = {name: await team.get(kinds.NETWORK_POLICY, name) for name in names}
+        return {name: obj["spec"] for name, obj in objects.items() if obj is not None}
+
+    async def both() -> dict[str, Any] | None:
+        specs = await found()
+        return specs if len(specs) == 2 else None
+
+    wanted = await eventually(both)
+    assert wanted is not None
+    assert wanted["airfield-default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+    async def as_wanted() -> bool:
+        return await found() == wanted
+
+    for name in names:
+        ref = team.ref(kinds.NETWORK_POLICY, name)
+        await team.kube.patch(ref, {"spec": {"podSelector": {"matchLabels": {"app": "nobody"}}, "egress": [{}]}})
+        await eventually(as_wanted, REPAIR_SECONDS)
+        await team.kube.delete(ref)
+        await eventually(as_wanted, REPAIR_SECONDS)
 
 
 async def test_a_namespace_is_adopted_and_let_go(team: Team) -> None:

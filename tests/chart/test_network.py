@@ -135,6 +135,13 @@ def test_nothing_is_looked_for_where_credentials_are(of: str) -> None:
     ]
 
 
+def test_a_database_may_be_beside_the_kubernetes_api() -> None:
+    """Whoever names the subnets of a control plane names its databases' as well; on their port no API listens."""
+    beside = {"mode": "external", "host": "db.example.com", "port": 5432}
+    found = policies({"database": beside, "networkPolicy": {"kubernetesApi": {"cidrs": ["10.0.0.0/16"]}}})
+    assert found["demo-database-clients"]["egress"][0]["to"] == ELSEWHERE
+
+
 def test_git_ports_are_joined() -> None:
     assert ports(policies({"bundles": [LOCAL, GIT, PRIVATE]})["demo-git"]["egress"][0]) == {22, 443}
     assert "demo-git" not in policies({"bundles": [LOCAL]})

@@ -123,6 +123,18 @@ def test_rights_in_chosen_namespaces_only() -> None:
     assert not [each for each in render() if each["metadata"]["name"] == "airfield-environments"]
 
 
+@pytest.mark.parametrize("policy", ["airfield-pods", "airfield-secrets"])
+def test_policies_are_for_the_namespaces_that_are_looked_after(policy: str) -> None:
+    def where(*settings: str) -> Json:
+        found = find(render(*settings), "ValidatingAdmissionPolicy", policy)["spec"]["matchConstraints"]
+        (expression,) = found["namespaceSelector"]["matchExpressions"]
+        return dict(expression)
+
+    assert where() == {"key": "airfield.dev/tenant", "operator": "Exists"}
+    chosen = where("watchNamespaces={team-a,team-b}")
+    assert chosen == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
+
+
 @pytest.mark.parametrize("settings", [(), ("watchNamespaces={team-a}",)])
 def test_no_rule_is_a_wildcard(settings: tuple[str, ...]) -> None:
     for role in render(*settings):

@@ -85,6 +85,7 @@ def server(platform: Platform) -> DatabaseServer:
         "metadata": {"name": "e2e"},
         "spec": {
             "owners": [{"kind": "Group", "name": "e2e"}],
+            "labels": {"cost-centre": "4711"},
             "namespaces": [{"name": name} for name in NAMESPACES],
             "allowedClasses": ["e2e"],
         },

@@ -8,6 +8,7 @@ import urllib.request
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -68,6 +69,11 @@ def test_the_way_in_that_is_told(quickstart: Environment, said: str) -> None:
     (url,) = re.findall(r"^Airflow +(http\S+)$", said, re.MULTILINE)
     with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=30) as answer:  # noqa: S310 - http, see above
         assert json.load(answer)["metadatabase"]["status"] == "healthy"
+    for path in ("dags", "connections", "variables"):  # who does not say who they are sees nothing else
+        with pytest.raises(HTTPError) as refused:
+            urllib.request.urlopen(f"{url}/api/v2/{path}", timeout=30)  # noqa: S310
+        with refused.value as answer:
+            assert answer.code == 401
     (command,) = re.findall(r"^ +(kubectl .* base64 -d)$", said, re.MULTILINE)
     assert _told(said, command) == login(quickstart.platform, "team-a-dev", "demo")[1]
 

@@ -62,6 +62,7 @@ def test_task_pods_see_no_secrets(environment: Environment) -> None:
         pods = eventually("task pod or end of the run", lambda: _task_pods(environment) or run.done())
         run.result()
     assert isinstance(pods, list)
+    assert pods[0]["metadata"]["labels"]["cost-centre"] == "4711"
     spec = pods[0]["spec"]
     assert not spec["automountServiceAccountToken"]
     assert not [volume for volume in spec["volumes"] if "secret" in volume or "projected" in volume]

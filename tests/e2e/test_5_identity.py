@@ -224,7 +224,8 @@ def ended(site: Site, run: str) -> Json:
     assert status == 201
 
     def look() -> Json | None:
-        found: Json = site.call("GET", f"{RUNS}/{run}", token=token)[1]
+        status, found = site.call("GET", f"{RUNS}/{run}", token=token)
+        assert status == 200, found
         return found if found["state"] in {"success", "failed"} else None
 
     return eventually("end of the run", look)

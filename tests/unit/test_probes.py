@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 
 from airfield.kube.inventory import Inventory
+from airfield.kube.kinds import CONFIG_MAP, POD
+from airfield.kube.reflector import Reflector
 from airfield.kube.resources import Resources
 from airfield.kube.secrets import SecretVersions
 from airfield.probes import Progress, serve
@@ -19,6 +21,14 @@ from airfield.settings import Settings
 from airfield.watches import Watches
 
 OLD = 100_000.0
+
+
+class Ignorant:
+    """A sink that takes nothing in."""
+
+    def seen(self, obj: object) -> None: ...
+    def gone(self, obj: object) -> None: ...
+    def listed(self, *about: object) -> None: ...
 
 
 class Replica:
@@ -60,6 +70,16 @@ async def test_one_that_lists_nothing_any_more(replica: Replica) -> None:
     status, said = await replica.ask("healthz")
     assert status == 503
     assert "nothing could be listed" in said["problems"][0]
+
+
+async def test_one_of_whose_watches_nothing_is_heard(replica: Replica) -> None:
+    quiet, lively = (Reflector(None, kind, Ignorant()) for kind in (CONFIG_MAP, POD))  # type: ignore[arg-type]
+    replica.progress.reflectors = (lively, quiet)
+    assert (await replica.ask("healthz"))[0] == 200
+    quiet.heard_at -= OLD
+    status, said = await replica.ask("healthz")
+    assert status == 503
+    assert "a watch has said nothing" in said["problems"][0]
 
 
 async def test_one_whose_handlers_do_not_come_to_an_end(replica: Replica) -> None:

@@ -73,7 +73,8 @@ spec:
 
 {{/*
 Ready means that Airflow's heartbeat is fresh. The kubelet restarts a component only if the database says that it is dead,
-never because the database is away. The first probe of a start waits for the heartbeat: many would cost the imports their CPU.
+never because the database is away. Each look is a process in the container and a connection to the database: nobody is sent to
+these Pods by their readiness, so two a minute do. The first probe of a start waits for the heartbeat: many would cost the imports their CPU.
 What is dead does not drain: it is not given the grace period of the Pod, which can be an hour.
 */}}
 {{- define "airflow.probes" -}}
@@ -85,7 +86,7 @@ livenessProbe: { {{- $get }}, periodSeconds: 30, failureThreshold: 4, timeoutSec
 {{- else }}
 {{- $probe := list "python" "-I" "-S" "/etc/airfield/scripts/probe.py" .job }}
 startupProbe: {exec: {command: {{ concat $probe (list "started") | toJson }}}, initialDelaySeconds: 3, periodSeconds: 1, failureThreshold: 15, timeoutSeconds: 30}
-readinessProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, periodSeconds: 15, failureThreshold: 2, timeoutSeconds: 10}
+readinessProbe: {exec: {command: {{ concat $probe (list "ready") | toJson }}}, periodSeconds: 30, failureThreshold: 2, timeoutSeconds: 10}
 livenessProbe: {exec: {command: {{ concat $probe (list "alive") | toJson }}}, periodSeconds: 60, failureThreshold: 2, timeoutSeconds: 20, terminationGracePeriodSeconds: 20}
 {{- end }}
 {{- end }}

@@ -43,7 +43,9 @@ class Scheduling(Model):
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16), LIST_ATOMIC] | None = Field(
         default=None, description="Taints that the pods put up with."
     )
-    priority_class_name: ObjectName | None = Field(default=None, description="PriorityClass of the pods.")
+    priority_class_name: ObjectName | None = Field(
+        default=None, description="PriorityClass of the pods; none called `system-…`, which are for the cluster itself."
+    )
 
 
 class Component(Scheduling):

@@ -112,8 +112,11 @@ class KubeClient(Transport):
         version: str,
         seconds: float,
         metadata_only: bool = False,
+        on_open: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Object]:
         """Events since a resourceVersion, bookmarks among them, for so many seconds at most.
+
+        `on_open` is called when the API server grants the watch.
 
         Raises:
             ApiError: for an ERROR event, and when the watch cannot be begun; `gone`: that version is too old.
@@ -122,7 +125,7 @@ class KubeClient(Transport):
         query |= {"timeoutSeconds": str(max(int(seconds), 1))}
         query |= {"labelSelector": label_selector} if label_selector else {}
         headers = {"Accept": _METADATA} if metadata_only else {}
-        async for event in self._events(kind, kind.path(namespace), query, headers):
+        async for event in self._events(kind, kind.path(namespace), query, headers, on_open):
             event["object"] |= {"apiVersion": kind.api_version, "kind": kind.kind}
             yield event
 

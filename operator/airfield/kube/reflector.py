@@ -76,7 +76,7 @@ class Reflector:
         self.listed_at = time.monotonic()
         """When the collection was last listed with success, or the reflector made."""
         self.heard_at = time.monotonic()
-        """When a watch last said something, a bookmark for instance, or came to its end as agreed; likewise."""
+        """When a watch was last granted or said something; likewise. One that hangs is cut off by its timeout."""
 
     async def run(self) -> None:
         """List and watch until cancelled. No failure ends it."""
@@ -141,14 +141,17 @@ class Reflector:
             version=self._version,
             seconds=seconds,
             metadata_only=self._metadata_only,
+            on_open=self._heard,
         ):
             kind, obj = event["type"], event["object"]
             if kind != "BOOKMARK":
                 self._on_event(self._kind.kind)
                 (self._sink.gone if kind == "DELETED" else self._sink.seen)(obj)
             self._version = obj["metadata"]["resourceVersion"]
-            self.heard_at = time.monotonic()
+            self._heard()
             count += 1
             if count % BURST == 0:
                 await asyncio.sleep(0)
+
+    def _heard(self) -> None:
         self.heard_at = time.monotonic()

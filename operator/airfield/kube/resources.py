@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,7 +39,8 @@ class Resources:
 
     def observe_environment(self, body: Object) -> None:
         """Take in a newer body of an environment; an older one than is known is dropped."""
-        metadata = slim(body)["metadata"]
+        body = slim(body)
+        metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
         known = self.environments.get(key)
         if known is None or not _older(metadata, known["metadata"]):
@@ -157,7 +159,21 @@ def _age(tenant: Object) -> tuple[str, str]:
 def slim(obj: Object) -> Object:
     """The object without the half of it that nobody here reads: who set which field when."""
     obj["metadata"].pop("managedFields", None)
-    return obj
+    slimmer: Object = _sharing(obj)
+    return slimmer
+
+
+def _sharing(value: Any) -> Any:
+    """The same, with the texts that thousands of resources have in common, keys and sentences, held once for all."""
+    match value:
+        case dict():
+            return {sys.intern(key): _sharing(each) for key, each in value.items()}
+        case list():
+            return [_sharing(each) for each in value]
+        case str():
+            return sys.intern(value)
+        case _:
+            return value
 
 
 def kept(known: Object | None, listed: Object) -> Object:

@@ -105,9 +105,14 @@ class Transport:
             self._session = None
 
     async def _events(
-        self, kind: Kind, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        kind: Kind,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        on_open: Callable[[], None],
     ) -> AsyncIterator[Object]:
-        """The events of a watch until it ends; an ERROR event is raised as ApiError."""
+        """The events of a watch until it ends; an ERROR event is raised as ApiError. `on_open`: when it is granted."""
         if self._session is None:
             raise RuntimeError("KubeClient is used outside of its `async with` block")
         what = f"watch {kind.plural}"
@@ -125,6 +130,7 @@ class Transport:
                 status = response.status
                 if status >= 300:
                     raise _failure(status, await response.read(), None, what)
+                on_open()
                 async for line in _lines(response.content):
                     event: Object = json.loads(line)
                     if event["type"] == "ERROR":

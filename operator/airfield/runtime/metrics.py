@@ -103,7 +103,9 @@ class Metrics:
             "airfield_relist_age_seconds", "Since everything was last listed with success", registry=registry
         )
         self._watch_age = Gauge(
-            "airfield_watch_age_seconds", "Since each watch last said something, or ended as agreed", registry=registry
+            "airfield_watch_age_seconds",
+            "Since the watch that has been silent for longest (kopf's apart) was granted, or said something",
+            registry=registry,
         )
         self._resync = Gauge(
             "airfield_resync_interval_seconds", "How often everything is to be listed", registry=registry

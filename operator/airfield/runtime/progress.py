@@ -26,7 +26,7 @@ class Signs:
     unlisted: float
     """Since everything was last listed with success, or since the start."""
     unheard: float
-    """Since each of the watches last said something; one that has nothing to say ends every five minutes."""
+    """Since the watch that has been silent for longest was granted or said something: each is begun anew in minutes."""
     silent: float
     """Since an attempt to see to the Lease came to an end."""
 

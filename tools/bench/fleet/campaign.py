@@ -124,14 +124,21 @@ class _Campaign:
         async with self._phase("create", "created until all are Ready"):
             started = time.monotonic()
             making = asyncio.create_task(self.api.apply_all(fleet(self._count, self.world.trouble)))
-            applying = asyncio.create_task(self.api.until(ENVIRONMENTS, is_applied, self._count))
-            applying.add_done_callback(lambda _: setattr(self.results, "applied", time.monotonic() - started))
+            applied: set[str] = set()
+
+            def ready(environment: Json) -> bool:
+                """And when all of them were applied is noted on the way."""
+                if is_applied(environment) and len(applied) < self._count:
+                    applied.add(path_of(environment))
+                    self.results.applied = time.monotonic() - started
+                return is_ready(environment)
+
             if self.world.trouble:
                 others = self._well - self._late
-                await self.api.until(ENVIRONMENTS, is_ready, others)
+                await self.api.until(ENVIRONMENTS, ready, others)
                 self.world.say(f"the {others} without trouble: Ready after {time.monotonic() - started:.1f} s")
-            await self.api.until(ENVIRONMENTS, is_ready, self._well)
-            await asyncio.gather(making, applying)
+            await self.api.until(ENVIRONMENTS, ready, self._well)
+            await making
         await quiet(self.operator)
 
     async def _rest(self) -> None:

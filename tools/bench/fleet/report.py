@@ -86,8 +86,8 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
         if goal is None:
             return title, cells, ""
         limit = f"≤ {goal:g}{unit}" if goal else "0"
-        worst = values[-1] if largest else max(values)
-        return title, cells, f"{limit}: {'met' if worst <= goal else 'missed'}"
+        worst, where = (values[-1], ", in the largest") if largest else (max(values), "")
+        return title, cells, f"{limit}{where}: {'met' if worst <= goal else 'missed'}"
 
     def phase(number: int, name: str) -> Phase:
         return results[number].phases[name]
@@ -134,7 +134,6 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
         figures(
             "… of the floor until all is available", lambda n: seconds("create")(n) / floors[n].serving, ".2f", 1.5
         ),
-        figures("… of the floor until all is applied", lambda n: seconds("create")(n) / floors[n].applied, ".2f"),
         growth(seconds("create")),
         texts("… CPU s: operator / Helm", cpu("create")),
         passes("create"),
