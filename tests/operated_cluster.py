@@ -70,10 +70,13 @@ metadata: {name: stray, namespace: kube-system}
 """A template that makes the chart go wrong for environments whose tenant has the label `violation`."""
 
 
-async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = 40) -> T:
-    """What `condition` returns as soon as it is true and raises no AssertionError; in the end, its last failure."""
+async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = 40, *, pause: float = 0.05) -> T:
+    """What `condition` returns as soon as it is true and raises no AssertionError; in the end, its last failure.
+
+    `pause`: seconds until the second look; longer where looking is much work.
+    """
     loop = asyncio.get_running_loop()
-    deadline, pause = loop.time() + seconds, 0.05
+    deadline = loop.time() + seconds
     while True:
         try:
             result = await condition()
@@ -84,7 +87,7 @@ async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = 40)
         else:
             return result
         await asyncio.sleep(pause)
-        pause = min(pause * 1.3, 0.4)  # whoever asks all the time keeps the API server from getting there
+        pause = min(pause * 1.3, max(pause, 0.4))  # whoever asks all the time keeps the API server from getting there
 
 
 @dataclass
@@ -428,7 +431,7 @@ class Team:
                 before, since = now, asyncio.get_running_loop().time()
             return asyncio.get_running_loop().time() - since > 1.0
 
-        await eventually(settled)
+        await eventually(settled, pause=0.3)
         return before
 
 

@@ -107,6 +107,7 @@ def _start(directory: Path, binaries: Path, stack: contextlib.ExitStack) -> Post
         "listen_addresses": address.host,
         "unix_socket_directories": directory,
         "fsync": "off",
+        "autovacuum": "off",  # it would visit each of hundreds of databases once a minute, with a process of its own
         "log_statement": "all",
         "log_connections": "on",
         "shared_buffers": "32MB",

@@ -32,6 +32,8 @@ _RANDOM = re.compile(
 _ACCEPTED = "airfield.dev/accept-key-loss"
 """Names a key that is no more."""
 _ROLLOUTS = "deployment.kubernetes.io/revision"
+SLOWLY = 0.3
+"""Seconds between two looks at a whole state."""
 
 
 @dataclass
@@ -78,6 +80,22 @@ async def state_of(team: Team, name: str = "demo", *, history: bool = True) -> d
         found["environment"] = names.document(_observed(environment, history=history))
     found |= {f"database {names.text(each)}": names.document(about) for each, about in _databases(team, name).items()}
     return found
+
+
+async def is_as_ready(team: Team, state: Json, name: str = "demo") -> bool:
+    """Whether an environment is there, and Ready or not, as in a state.
+
+    As long as it is not, all else need not be looked at, which is sixteen lists and a login.
+    """
+    live, wanted = await team.kube.get(team.environment(name)), state.get("environment")
+    return _readiness(live) == _readiness(wanted)
+
+
+def _readiness(resource: Json | None) -> str | None:
+    if resource is None:
+        return None
+    conditions = resource.get("status", {}).get("conditions", [])
+    return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
 
 
 async def state_of_class(team: Team) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
 from faults.fault_site import FaultSite
-from faults.state import difference, state_of
+from faults.state import SLOWLY, difference, is_as_ready, state_of
 from operated_cluster import IMAGE, Team, eventually
 
 Json = dict[str, Any]
@@ -151,7 +151,7 @@ async def settled_state(team: Team, story: Story) -> Json:
             assert condition["status"] == "True", condition
         return (await state_of(team),)
 
-    (found,) = await eventually(look, 60)
+    (found,) = await eventually(look, 60, pause=SLOWLY)
     return found
 
 
@@ -176,8 +176,9 @@ async def ends_as(team: Team, end: Json, seconds: float = 120) -> None:
     """Wait until everything of a team's environment is as it was in another one's end."""
 
     async def ended() -> bool:
+        assert await is_as_ready(team, end), await team.kube.get(team.environment())
         found = difference(await state_of(team), end)
         assert not found, "\n".join(["not as without the fault:", *found])
         return True
 
-    await eventually(ended, seconds)
+    await eventually(ended, seconds, pause=SLOWLY)

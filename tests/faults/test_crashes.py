@@ -13,7 +13,7 @@ import pytest
 from airfield.kube.client import KubeClient
 from faultproxy import Rule, Script
 from faults.fault_site import FaultSite
-from faults.state import difference, state_of, state_of_class, state_of_tenant
+from faults.state import SLOWLY, difference, is_as_ready, state_of, state_of_class, state_of_tenant
 from faults.stories import (
     STORIES,
     Story,
@@ -46,9 +46,11 @@ async def crash(site: FaultSite, kube: KubeClient, story: Story, end: Json, writ
         await story.act(team)
 
         async def killed_or_done() -> bool:
-            return not site.operator.running or not difference(await state_of(team), end)
+            return not site.operator.running or (
+                await is_as_ready(team, end) and not difference(await state_of(team), end)
+            )
 
-        await eventually(killed_or_done)
+        await eventually(killed_or_done, pause=SLOWLY)
     if killed := bool(script.taken):
         await eventually(site.stopped)
         site.operator.start()
@@ -190,11 +192,11 @@ async def killed(site: FaultSite, rule: Rule, act: Awaitable[object], same: Call
         async def killed_or_done() -> bool:
             return not site.operator.running or await same()
 
-        await eventually(killed_or_done)
+        await eventually(killed_or_done, pause=SLOWLY)
     if script.taken:
         await eventually(site.stopped)
         site.operator.start()
-    await eventually(same)
+    await eventually(same, pause=SLOWLY)
     return bool(script.taken)
 
 

@@ -16,7 +16,7 @@ from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
 from faults.fault_site import FaultSite
-from faults.state import difference, state_of
+from faults.state import SLOWLY, difference, is_as_ready, state_of
 from invariants import check_invariants
 from mutations import Mutation, leaves, mutated, values
 from operated_cluster import Team, eventually
@@ -92,11 +92,12 @@ class Slot:
         await self.put(mutation.kind, self.seeds[mutation.kind])
 
         async def back() -> bool:
+            assert await is_as_ready(self.team, self.state), f"after {mutation}"
             lines = difference(await state_of(self.team, history=False), self.state)
             assert not lines, "\n".join([f"after {mutation}:", *lines])
             return True
 
-        await eventually(back, 60)
+        await eventually(back, 60, pause=SLOWLY)
         return str(said["reason"])
 
     async def observed(self, kind: str) -> bool:

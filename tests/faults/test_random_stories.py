@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from airfield.kube import kinds
 from faults.fault_site import FaultSite
-from faults.state import difference, state_of
+from faults.state import SLOWLY, difference, is_as_ready, state_of
 from operated_cluster import VERSION, Team, eventually
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ class Stories(RuleBasedStateMachine):
             wanted = await state_of(fresh, name, history=False)
 
             async def same(name: str = name, wanted: Json = wanted) -> bool:
+                assert await is_as_ready(self.team, wanted, name), f"{name} is not as if new"
                 found = await state_of(self.team, name, history=False)
                 if name not in world.environments and name in world.orphaned:
                     found = {what: about for what, about in found.items() if not outlives(what)}
@@ -203,7 +204,7 @@ class Stories(RuleBasedStateMachine):
                 assert not lines, "\n".join([f"{name} is not as if new:", *lines])
                 return True
 
-            await eventually(same, 90)
+            await eventually(same, 90, pause=SLOWLY)
         await self.team.settled_versions("a")
         writes = len(self.site.proxy.writes(self.team.namespace))
         await self.team.settled_versions("b")
