@@ -1,0 +1,123 @@
+"""The operator is killed at a write to a tenant, to its namespaces or to a class: the next one comes to the same end.
+
+What is done to one team is done to another one at the same time, to which nothing happens but that.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from airfield.kube.client import KubeClient
+from faultproxy import Rule
+from faults.fault_site import FaultSite
+from faults.state import SLOWLY, difference, state_of, state_of_class, state_of_tenant
+from faults.stories import create, delete_tenant, label_tenant, put_tenant, remove_tenant, tenant_of, until_labelled
+from operated_cluster import Team, eventually
+
+TENANT_ACTS: tuple[tuple[str, Callable[[Team], Awaitable[object]]], ...] = (
+    ("create", put_tenant),
+    ("change", lambda team: team.put_tenant(namespaces=[{"name": team.namespace}, {"name": f"{team.namespace}-more"}])),
+    ("label", label_tenant),
+    ("delete", delete_tenant),
+)
+
+
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.long), True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("kind", "write"),
+    [
+        ("airflowtenants", 1),
+        ("namespaces", 1),
+        *(pytest.param(kind, 2, marks=pytest.mark.long) for kind in ("airflowtenants", "namespaces")),
+    ],
+)
+async def test_crash_at_every_write_of_a_tenant(
+    site: FaultSite, kube: KubeClient, kind: str, write: int, after: bool
+) -> None:
+    """Finalizer, namespaces and status, through a tenant's life; the stories have the writes in its namespace."""
+    calm, hit = site.new_team(kube), site.new_team(kube)
+    for team in (calm, hit):
+        await team.settle()
+        await remove_tenant(team)
+        await team.put_environment()
+        await team.until_stuck("NoTenant")
+
+    async def same() -> bool:
+        """Now: the one that nothing happened to may still be on its way, too."""
+        found, wanted = [[await state_of_tenant(team), await state_of(team)] for team in (hit, calm)]
+        lines = difference(found, wanted)
+        assert not lines, "\n".join(lines)
+        return True
+
+    kills = 0
+    for name, act in TENANT_ACTS:
+        await act(calm)
+        await until_told(calm, name)
+
+        rule = site.killed_at(write, "", after=after, kind=kind, name="" if kind == "namespaces" else hit.name)
+        kills += await killed(site, rule, act(hit), same)
+    assert kills
+    await calm.leave()
+    await hit.leave()
+
+
+@pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.long)], ids=["before", "after"])
+@pytest.mark.parametrize("write", [1, *(pytest.param(each, marks=pytest.mark.long) for each in (2, 3))])
+async def test_crash_at_a_write_to_a_class(site: FaultSite, kube: KubeClient, write: int, after: bool) -> None:
+    """While it gets its first environment."""
+    calm, hit = site.new_team(kube), site.new_team(kube)
+
+    async def make(team: Team) -> None:
+        await team.settle()
+        await create(team)
+
+    async def same() -> bool:
+        found, wanted = [[await state_of_class(team), await state_of(team)] for team in (hit, calm)]
+        lines = difference(found, wanted)
+        assert not lines, "\n".join(lines)
+        return True
+
+    await make(calm)
+    await calm.until_ready()
+    await calm.settled_versions()
+    kind = "airflowenvironmentclasses"
+    made = [seen for seen in site.proxy.writes() if (seen.request.kind, seen.request.name) == (kind, calm.name)]
+    assert made
+    if write <= len(made):
+        rule = site.killed_at(write, "", after=after, kind=kind, name=hit.name)
+        assert await killed(site, rule, make(hit), same)
+    await calm.leave()
+    await hit.leave()
+
+
+async def killed(site: FaultSite, rule: Rule, act: Awaitable[object], same: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether the operator was killed while something was done; another one brings it to the same end."""
+    with site.faults(rule) as script:
+        await act
+
+        async def killed_or_done() -> bool:
+            return not site.operator.running or await same()
+
+        await eventually(killed_or_done, pause=SLOWLY)
+    if script.taken:
+        await eventually(site.stopped)
+        site.operator.start()
+    await eventually(same, pause=SLOWLY)
+    return bool(script.taken)
+
+
+async def until_told(team: Team, act: str) -> None:
+    if act == "delete":
+        await team.until_stuck("NoTenant")
+        return
+    if act == "label":
+        await until_labelled(team)
+    await team.settled_versions()  # what is rolled out may not have begun to be unready yet
+    await team.until_ready()
+
+    async def told() -> bool:
+        tenant = await team.kube.get(tenant_of(team))
+        assert tenant is not None
+        return bool(tenant.get("status", {}).get("observedGeneration") == tenant["metadata"]["generation"])
+
+    await eventually(told)
