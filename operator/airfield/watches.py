@@ -18,8 +18,6 @@ from airfield.runtime.queue import WorkQueue
 
 MOMENT: Final = 0.5
 """Seconds: a roll-out is a burst of events, of which the last tells as much as all of them."""
-PER_SECOND: Final = 400
-"""A fleet of more than fit in a moment makes it longer: where all are rolled out at once, bursts last longer, too."""
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
@@ -204,7 +202,7 @@ class Watches:
         keys = {found[0] for found in (before, after) if found}
         if _wanted(before) == _wanted(after):
             for key in keys:
-                self.environments.add_after(key, max(MOMENT, len(self.resources.environments) / PER_SECOND))
+                self.environments.add_after(key, MOMENT)
         else:  # one that appears is not lost; and most of those that do are in the first list
             self._look_again(keys, routine=before is None)
 

@@ -26,7 +26,6 @@ class Recorder:
     added: list[Any] = field(default_factory=list)
     routine: list[Any] = field(default_factory=list)
     later: list[Any] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
 
     def add(self, key: Any, *, routine: bool = False) -> None:
         (self.routine if routine else self.added).append(key)
@@ -34,7 +33,6 @@ class Recorder:
     def add_after(self, key: Any, seconds: float) -> None:
         assert seconds > 0
         self.later.append(key)
-        self.waits.append(seconds)
 
 
 def environment(key: tuple[str, str] = DEMO, *, version: int = 10, of: str = "standard", **metadata: Any) -> Object:
@@ -355,14 +353,6 @@ class Lists:
         await asyncio.sleep(0)
         self._meanwhile()
         return found
-
-
-@pytest.mark.parametrize(("fleet", "moment"), [(1, 0.5), (200, 0.5), (1200, 3.0)])
-def test_a_large_fleet_is_looked_at_less_often_while_it_is_rolled_out(fleet: int, moment: float) -> None:
-    watches = watching(*(environment(("team-a", f"e{number}")) for number in range(fleet - 1)), environment())
-    see(watches, deployment())
-    see(watches, deployment(version=11, available=0))
-    assert watches.environments.waits == [moment]  # type: ignore[attr-defined]
 
 
 def test_what_resources_have_in_common_is_held_once() -> None:
