@@ -62,9 +62,8 @@ async def test_crash_at_every_write_of_a_tenant(
 
 
 @pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.long)], ids=["before", "after"])
-@pytest.mark.parametrize("write", [1, *(pytest.param(each, marks=pytest.mark.long) for each in (2, 3))])
-async def test_crash_at_a_write_to_a_class(site: FaultSite, kube: KubeClient, write: int, after: bool) -> None:
-    """While it gets its first environment."""
+async def test_crash_at_a_write_to_a_class(site: FaultSite, kube: KubeClient, after: bool) -> None:
+    """While it gets its first environment: most of the time that is the only one."""
     calm, hit = site.new_team(kube), site.new_team(kube)
 
     async def make(team: Team) -> None:
@@ -80,12 +79,8 @@ async def test_crash_at_a_write_to_a_class(site: FaultSite, kube: KubeClient, wr
     await make(calm)
     await calm.until_ready()
     await calm.settled_versions()
-    kind = "airflowenvironmentclasses"
-    made = [seen for seen in site.proxy.writes() if (seen.request.kind, seen.request.name) == (kind, calm.name)]
-    assert made
-    if write <= len(made):
-        rule = site.killed_at(write, "", after=after, kind=kind, name=hit.name)
-        assert await killed(site, rule, make(hit), same)
+    rule = site.killed_at(1, "", after=after, kind="airflowenvironmentclasses", name=hit.name)
+    assert await killed(site, rule, make(hit), same)
     await calm.leave()
     await hit.leave()
 

@@ -73,9 +73,9 @@ spec:
 
 {{/*
 Ready means that Airflow's heartbeat is fresh. The kubelet restarts a component only if the database says that it is dead,
-never because the database is away. Each look is a process in the container and a connection to the database: nobody is sent to
-these Pods by their readiness, so two a minute do. The first probe of a start waits for the heartbeat: many would cost the imports their CPU.
-What is dead does not drain: it is not given the grace period of the Pod, which can be an hour.
+never because the database is away. Each look is a process in the container and a connection to the database: nobody is sent
+to these Pods by their readiness, so two a minute do. The first probe of a start waits for the heartbeat: many would cost the
+imports their CPU. What is dead does not drain: it is not given the grace period of the Pod, which can be an hour.
 */}}
 {{- define "airflow.probes" -}}
 {{- if .port }}

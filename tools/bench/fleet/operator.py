@@ -26,7 +26,7 @@ class Reading:
     usage: Usage
     requests: Requests
     renders: Counter[str]
-    passes: int = 0
+    passes: int
     """Reconciles of environments."""
 
     def since(self, before: Self) -> "Reading":

@@ -72,11 +72,7 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
         return title, [text(number) for number in sizes], ""
 
     def figures(
-        title: str,
-        figure: Callable[[int], float],
-        form: str = ".1f",
-        goal: float | None = None,
-        unit: str = "",
+        title: str, figure: Callable[[int], float], form: str = ".1f", goal: float | None = None, unit: str = ""
     ) -> tuple[str, list[str], str]:
         """A row of numbers. A goal is one for the largest fleet."""
         values = [figure(number) for number in sizes]
