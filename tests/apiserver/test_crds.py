@@ -18,6 +18,7 @@ import yaml
 from airfield.api.base import VALIDATIONS
 from airfield.api.crd import KINDS, definition
 from airfield.kube import credentials
+from airfield.kube.client import NO_VERSION
 from clusters import kubectl
 from localcluster import Cluster
 from resource_cases import ACCEPTED, KIND_IN_USE, REFUSED, SAME_KIND, Case, blueprint, environment, tenant
@@ -303,6 +304,14 @@ def test_appliers_share_lists_by_name_and_cannot_add_a_name_twice(api: Api, name
     assert [item["name"] for item in api.get(manifest)["spec"]["env"]] == ["A", "B"]
     assert answer.status >= 400
     assert "duplicate entries for key" in answer.message
+
+
+def test_an_apply_that_only_makes_finds_custom_resources_too(api: Api, namespace: str) -> None:
+    """As KubeClient.apply_new does it; of built-in kinds its own tests tell."""
+    manifest = in_namespace(environment(), namespace)
+    new = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
+    assert api.apply(place(manifest), new).status == 201
+    assert api.apply(place(manifest), new).status == 409
 
 
 def test_status_says_minus_one_until_the_operator_has_looked(api: Api, namespace: str) -> None:

@@ -41,6 +41,15 @@ def config_map(namespace: str, name: str = "a", **data: str) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
+CONTAINERS = [{"name": "a", "image": "a"}]
+DEPLOYMENT = {
+    "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": CONTAINERS}},
+    }
+}
+
+
 async def test_a_life(client: KubeClient, namespace: str) -> None:
     manifest = config_map(namespace, a="1")
     ref = Ref.of(manifest)
@@ -73,6 +82,28 @@ async def test_a_life(client: KubeClient, namespace: str) -> None:
     assert await client.get(ref) is not None
     assert await client.delete(ref, uid=created["metadata"]["uid"]) is True
     assert await client.get(ref) is None
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "content"),
+    [
+        ("v1", "ConfigMap", {"data": {"a": "1"}}),
+        ("v1", "Service", {"spec": {"ports": [{"port": 80}]}}),
+        ("apps/v1", "Deployment", DEPLOYMENT),
+        ("rbac.authorization.k8s.io/v1", "Role", {"rules": []}),  # these storages check what is granted first
+    ],
+)
+async def test_only_what_is_new_is_made(
+    client: KubeClient, namespace: str, api_version: str, kind: str, content: Object
+) -> None:
+    metadata = {"namespace": namespace, "name": "a", "labels": {"made": "first"}}
+    manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
+    made = await client.apply_new(manifest)
+    assert made is not None
+    assert [entry["operation"] for entry in made["metadata"]["managedFields"]] == ["Apply"]
+    assert await client.apply_new({**manifest, "metadata": {**metadata, "labels": {"made": "again"}}}) is None
+    assert await client.get(Ref.of(manifest)) == made
+    assert await client.apply(manifest) == made, "the version that was asked for is nothing that is owned"
 
 
 async def test_a_generated_name(client: KubeClient, namespace: str) -> None:

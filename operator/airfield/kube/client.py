@@ -19,6 +19,9 @@ PAGE = 100
 RETRIES = 3
 """How often a list is begun anew whose snapshot the server has forgotten."""
 
+NO_VERSION = "1"
+"""A resourceVersion that no object has: an empty etcd is at revision 1, and each write makes it one more."""
+
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OTHER_UID = re.compile("UID in (the )?precondition")  # the API server has two texts for it
@@ -154,6 +157,19 @@ class KubeClient(Transport):
             content_type="application/apply-patch+yaml",  # JSON is YAML
             idempotent=True,
         )
+
+    async def apply_new(self, manifest: Mapping[str, Any]) -> Object | None:
+        """Server-side apply that makes the object; None, and nothing is touched, when there is one of that name.
+
+        Raises:
+            ApiError: as `apply`.
+        """
+        try:
+            return await self.apply({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}})
+        except ApiError as error:
+            if error.conflict:
+                return None
+            raise
 
     async def create(self, manifest: Mapping[str, Any]) -> Object | None:
         """The new object, or None when one of that name already exists."""
