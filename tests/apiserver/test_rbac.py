@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from airfield.api import meta
 from airfield.costs import store
 from airfield.kube import credentials, kinds
 from airfield.kube.client import KubeClient
@@ -108,6 +109,8 @@ async def _lives(team: Team) -> None:
         return all([await team.get(kind, "airfield") for kind in (kinds.RESOURCE_QUOTA, kinds.LIMIT_RANGE)])
 
     await eventually(limited)
+    for kind in (kinds.RESOURCE_QUOTA, kinds.LIMIT_RANGE):
+        await _finds_again(team, kind)
     await team.put_tenant(quota={"environments": 20})
     for kind in (kinds.RESOURCE_QUOTA, kinds.LIMIT_RANGE):
         await eventually(lambda kind=kind: _gone(team, kind, "airfield"))  # type: ignore[misc]
@@ -121,6 +124,8 @@ async def _lives(team: Team) -> None:
         return (await team.get(kinds.STATEFUL_SET, "embedded-db")) is not None
 
     await eventually(started)
+    for kind in (kinds.STATEFUL_SET, kinds.DEPLOYMENT, kinds.PERSISTENT_VOLUME_CLAIM, kinds.SERVICE):
+        await _finds_again(team, kind)
     labels = {"airfield.dev/environment": "demo", "app.kubernetes.io/component": "worker"}
     await team.put_pod("task", {}, labels=labels)
     # Other objects than before: what is not wanted any more is removed.
@@ -129,6 +134,7 @@ async def _lives(team: Team) -> None:
         name = "demo-tls" if kind == kinds.CERTIFICATE else "demo-api-server"
         await eventually(lambda kind=kind, name=name: team.get(kind, name), 60)  # type: ignore[misc]
         await team.until_ready("demo", "external")
+    await _finds_again(team, kinds.HTTP_ROUTE)
     await eventually(lambda: _gone(team, kinds.CERTIFICATE, "demo-tls"))
     await eventually(lambda: _gone(team, kinds.INGRESS, "demo-api-server"))
     await team.kube.delete(team.ref(kinds.DEPLOYMENT, "demo-scheduler"))
@@ -147,11 +153,41 @@ async def _lives(team: Team) -> None:
     await eventually(lambda: _in_the_ledger(team))
     with team.site.no_operator():  # the next one reads the ledger
         pass
+    await _name_is_taken(team, "external")
     for name in ("demo", "external", "embedded"):
         await team.kube.delete(team.environment(name))
     await _leaves(team)
     for name in ("demo", "external", "embedded", "bundles"):
         await eventually(lambda name=name: _gone(team, kinds.AIRFLOW_ENVIRONMENT, name), 60)  # type: ignore[misc]
+
+
+async def _finds_again(team: Team, kind: Kind) -> None:
+    """Somebody takes the labels off an object: it seems to be missing, is found in the way, and is ours."""
+    found = await team.kube.list(kind, team.namespace, meta.LABEL_TENANT)
+    ref, before = Ref.of(found[0]), found[0]["metadata"]["labels"]
+    await team.kube.patch(ref, {"metadata": {"labels": dict.fromkeys(before)}})
+
+    async def labelled() -> bool:
+        live = await team.kube.get(ref)
+        return live is not None and before.items() <= live["metadata"].get("labels", {}).items()
+
+    await eventually(labelled, 60)
+
+
+async def _name_is_taken(team: Team, environment: str) -> None:
+    """Made again, an environment finds a Job of somebody else's where its own was."""
+    jobs = await team.kube.list(kinds.JOB, team.namespace, f"{meta.LABEL_ENVIRONMENT}={environment}")
+    job, manifest = Ref.of(jobs[0]), await team.kube.get(team.environment(environment))
+    assert manifest is not None
+    for ref in (team.environment(environment), job):
+        await team.kube.delete(ref)
+        await eventually(lambda ref=ref: _missing(team, ref), 60)  # type: ignore[misc]
+    pod = {"restartPolicy": "Never", "containers": [{"name": "own", "image": "own"}]}
+    theirs = {"metadata": {"namespace": job.namespace, "name": job.name}, "spec": {"template": {"spec": pod}}}
+    assert await team.kube.create({"apiVersion": job.api_version, "kind": job.kind, **theirs})
+    await team.put_environment(environment, **manifest["spec"])
+    await team.until_stuck("ApplyRefused", job.name, "does not belong to this environment", name=environment)
+    await team.kube.delete(job)
 
 
 async def _leaves(team: Team) -> None:
