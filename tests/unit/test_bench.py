@@ -11,12 +11,15 @@ from bench.fleet.report import Fleet, render
 from bench.fleet.trouble import Trouble
 from bench.fleet.usage import Usage
 
+CPU = {"kube-apiserver": 20.0, "etcd": 4.0, "kwok": 1.0, "kube-scheduler": 2.0}
 PHASES = ("create", "idle", "change", "repair", "restart", "takeover", "delete")
 
 
 def results(environments: int, seconds: float, peak: float, repairs: list[float]) -> Results:
     requests = Counter({("get", "Secret"): 5, ("apply", "Deployment"): 2, ("apply", "Lease"): 9})
-    phase = Phase(seconds, Reading(Usage(3.0, 2.0, peak), requests, Counter({"ok": environments}), 5 * environments))
+    phase = Phase(
+        seconds, Reading(Usage(3.0, 2.0, peak), requests, Counter({"ok": environments}), 5 * environments), CPU
+    )
     return Results(environments, dict.fromkeys(PHASES, phase), seconds * 1.4, repairs, 0)
 
 
@@ -53,6 +56,7 @@ GROWTH = "… per environment, of that in the smallest fleet"
         (GROWTH, 2, ["1.00", "2.00", "1.10", "≤ 1.2: met"]),
         ("… of the floor until all is applied", 0, ["1.40", "2.80", "1.54", "≤ 1.5: missed"]),
         ("… passes of the reconcile per environment", 0, ["5.0", "5.0", "5.0", ""]),
+        ("… CPU s: API server / etcd / controllers and simulated nodes", 0, ["20 / 4 / 3"] * 3 + [""]),
         ("… API requests", 0, ["16", "16", "16", ""]),
         ("most memory of the operator's process, MiB", 0, ["100", "200", "300", "≤ 256: missed"]),
         ("two idle minutes: writes", 0, ["2", "2", "2", "0: missed"]),

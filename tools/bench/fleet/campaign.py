@@ -3,17 +3,19 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from bench.fleet.operator import Reading, quiet, read, running
+from bench.fleet.usage import Usage
 from bench.fleet.wire import Json, Wire, available, is_applied, is_ready, path_of, wire
 from bench.fleet.world import World, blueprint, fleet, keys, surroundings
 from operator_process import Operator
 
+CONTROL_PLANE: Final = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok")
 IDLE_SECONDS: Final = 120
 DAMAGED: Final = 100
 """Deployments that are deleted, one in each of so many environments."""
@@ -46,6 +48,8 @@ class Phase:
 
     seconds: float
     reading: Reading
+    cluster: Mapping[str, float] = field(default_factory=dict)
+    """CPU seconds of the control plane's processes, where they were looked at."""
 
 
 @dataclass
@@ -106,13 +110,18 @@ class _Campaign:
         names, trouble = [name for _, name in keys(self._count)], self.world.trouble
         return len(trouble.slow_ones(names)) + len(trouble.huge_ones(names))
 
+    def _cluster(self) -> dict[str, float]:
+        return {process: Usage.of(self.world.pid(process)).own for process in CONTROL_PLANE}
+
     @asynccontextmanager
     async def _phase(self, name: str, title: str) -> AsyncIterator[None]:
-        before, started = await asyncio.to_thread(read, self.operator), time.monotonic()
+        cluster, before = self._cluster(), await asyncio.to_thread(read, self.operator)
+        started = time.monotonic()
         yield
         seconds = time.monotonic() - started
         reading = (await asyncio.to_thread(read, self.operator)).since(before)
-        self.results.phases[name] = Phase(seconds, reading)
+        used = {process: cpu - cluster[process] for process, cpu in self._cluster().items()}
+        self.results.phases[name] = Phase(seconds, reading, used)
         usage = reading.usage
         self.world.say(
             f"{self._count} environments: {title}: {seconds:.1f} s,"

@@ -34,6 +34,7 @@ class Fleet:
                             "requests": [[*key, count] for key, count in sorted(phase.reading.requests.items())],
                             "renders": dict(phase.reading.renders),
                             "passes": phase.reading.passes,
+                            "cluster": dict(phase.cluster),
                         }
                         for name, phase in result.phases.items()
                     },
@@ -111,6 +112,14 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
 
         return shares
 
+    def around(name: str) -> tuple[str, list[str], str]:
+        def shares(n: int) -> str:
+            used = phase(n, name).cluster
+            server, store = used.get("kube-apiserver", 0.0), used.get("etcd", 0.0)
+            return f"{server:.0f} / {store:.0f} / {sum(used.values()) - server - store:.0f}"
+
+        return texts("… CPU s: API server / etcd / controllers and simulated nodes", shares)
+
     return [
         figures("floor: rendered and applied, s", lambda n: floors[n].applied),
         texts(
@@ -129,6 +138,7 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
         ),
         growth(seconds("create")),
         texts("… CPU s: operator / Helm", cpu("create")),
+        around("create"),
         passes("create"),
         figures(
             "… Helm, CPU ms per environment",
@@ -153,6 +163,7 @@ def _rows(fleet: Fleet, sizes: Sequence[int]) -> list[tuple[str, list[str], str]
         growth(seconds("change")),
         passes("change"),
         texts("… CPU s: operator / Helm", cpu("change")),
+        around("change"),
         figures("… API requests", requests("change"), ".0f"),
         figures("repair of a deleted Deployment, p50 s", lambda n: _repairs(results[n], 0.5), ".2f"),
         figures("… p99 s", lambda n: _repairs(results[n], 0.99), ".2f", 5),
