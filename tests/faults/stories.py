@@ -11,7 +11,13 @@ from faults.state import SLOWLY, difference, is_as_ready, state_of
 from operated_cluster import IMAGE, Team, eventually
 
 Json = dict[str, Any]
-SPEC: Json = {"executor": "KubernetesExecutor", "deletionPolicy": "Delete"}
+GIVEN = "given"
+"""A Secret of the team's own, which the operator reads: of what it makes itself it knows that there is none."""
+SPEC: Json = {
+    "executor": "KubernetesExecutor",
+    "deletionPolicy": "Delete",
+    "env": [{"name": "WORD", "secretKeyRef": {"name": GIVEN, "key": "word"}}],
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Story:
 
 
 async def create(team: Team) -> None:
+    await team.put_secret(GIVEN, {"word": "hello"})
     await team.put_environment(**SPEC)
 
 
