@@ -1,6 +1,8 @@
 """The reconcile of one environment: gather, go through the phases, write the status."""
 
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -54,6 +56,8 @@ PHASES: Final[tuple[tuple[ConditionType, Phase], ...]] = (
 
 LOOKS_PER_SECOND: Final = 5.0
 """At most so many environments that are well are looked at in a second."""
+ROUNDS: Final = 12
+"""So many times within that interval such looks begin."""
 
 
 class Controller:
@@ -134,8 +138,13 @@ class Controller:
             return {}
 
     def _when_ready(self) -> float:
-        """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly."""
-        return max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
+        """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly.
+
+        Several are looked at together: half of what a look costs is to wake up for it.
+        """
+        seconds = max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
+        step, now = seconds / ROUNDS, time.monotonic()
+        return math.ceil((now + seconds) / step) * step - now
 
     async def _resolve(self, environment: AirflowEnvironment) -> tuple[Effective, Wanted]:
         body = self._doors.resources.holder(environment.metadata.namespace)
