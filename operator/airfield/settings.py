@@ -35,8 +35,10 @@ class Settings:
     resync_seconds: float = 600.0
     """How often everything is listed and looked at again, whatever the watches said."""
     health_seconds: float = 60.0
-    """How often a healthy environment's heartbeats are read, at most five a second in a large fleet; a pod that turns
-    unready is seen at once in any case."""
+    """How often a healthy environment's heartbeats are read, in a large fleet five a second on average and no more.
+
+    A pod that turns unready is seen at once in any case.
+    """
     usage_seconds: float = 60.0
     """How often it is asked what pods use, where there is a metrics server; 0: never."""
     migration_retry_seconds: float = 60.0

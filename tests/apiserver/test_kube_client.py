@@ -90,7 +90,7 @@ async def test_a_life(client: KubeClient, namespace: str) -> None:
         ("v1", "ConfigMap", {"data": {"a": "1"}}),
         ("v1", "Service", {"spec": {"ports": [{"port": 80}]}}),
         ("apps/v1", "Deployment", DEPLOYMENT),
-        ("rbac.authorization.k8s.io/v1", "Role", {"rules": []}),  # these storages check what is granted first
+        ("rbac.authorization.k8s.io/v1", "Role", {"rules": []}),
     ],
 )
 async def test_only_what_is_new_is_made(

@@ -1,8 +1,8 @@
-"""`airfield costs`: what a month cost, by tenant, cost centre or environment."""
+"""`airfield costs`: what a month cost, by tenant, cost centre, both, or environment."""
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
@@ -16,7 +16,7 @@ from airfield.cli import cluster
 from airfield.cli.output import Failure, Table, to_json
 from airfield.costs import store
 from airfield.costs.ledger import Page, bounds
-from airfield.costs.report import GROUPS, NUMBERS, Line, chosen, grouped, report, total
+from airfield.costs.report import NUMBERS, Line, chosen, grouped, report, telling_apart, total
 from airfield.kube.client import KubeClient
 
 HEADERS: Final = {
@@ -37,7 +37,9 @@ HEADERS: Final = {
 """In the order of the columns."""
 
 
-async def costs(month: str, tenant: str | None, *, by: str, output: str, namespace: str, context: str | None) -> None:
+async def costs(
+    month: str, tenant: str | None, *, by: Collection[str], output: str, namespace: str, context: str | None
+) -> None:
     """Print the report of a month."""
     now = datetime.now(UTC)
     if bounds(month)[0] > now:
@@ -73,7 +75,7 @@ async def _pages(kube: KubeClient, namespace: str, tenant: str | None, month: st
     return found
 
 
-def table(lines: Sequence[Line], by: str) -> Iterator[str]:
+def table(lines: Sequence[Line], by: Collection[str]) -> Iterator[str]:
     """The lines as columns, and below them their sum for each currency."""
     columns = _columns(by)
     rows = [[_cell(line, column) for column in columns] for line in lines]
@@ -84,7 +86,7 @@ def table(lines: Sequence[Line], by: str) -> Iterator[str]:
     yield from Table(*(HEADERS[column] for column in columns)).lines(rows)
 
 
-def as_csv(lines: Sequence[Line], by: str) -> str:
+def as_csv(lines: Sequence[Line], by: Collection[str]) -> str:
     """RFC 4180, without a sum: whoever reads it sums up."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -105,9 +107,9 @@ def document(lines: Sequence[Line], month: str, until: datetime) -> dict[str, An
     }
 
 
-def _columns(by: str) -> list[str]:
+def _columns(by: Collection[str]) -> list[str]:
     """What a line has: what it is told apart by, and all numbers."""
-    return [column for column in HEADERS if column in {*GROUPS[by], *NUMBERS}]
+    return [column for column in HEADERS if column in {*telling_apart(by), *NUMBERS}]
 
 
 def _totals(lines: Sequence[Line]) -> list[Line]:

@@ -230,16 +230,19 @@ def tenants(*, name: str | None, output: str, context: str | None) -> None:
 @click.option(
     "--by",
     type=click.Choice(["tenant", "cost-centre", "environment"]),
-    default="tenant",
+    default=["tenant"],
+    multiple=True,
     show_default=True,
-    help="What a line is for.",
+    help="What a line is for; give it twice for each cost centre of each tenant.",
 )
 @click.option("-o", "--output", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @click.option(
     "-n", "--namespace", metavar="NS", default="airfield-system", show_default=True, help="The operator's namespace."
 )
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
-def costs(*, month: str | None, tenant: str | None, by: str, output: str, namespace: str, context: str | None) -> None:
+def costs(
+    *, month: str | None, tenant: str | None, by: tuple[str, ...], output: str, namespace: str, context: str | None
+) -> None:
     """Show what environments requested, used and cost in a month.
 
     It is read from the ledger that the operator keeps, ConfigMaps in its namespace.

@@ -1,6 +1,6 @@
 """What a month cost, out of the ledger. Pure, and exact until the one place where it is rounded."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
@@ -74,7 +74,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "cost-centre": ("cost_centre", "currency"),
     "environment": NAMES,
 }
-"""What lines are told apart by."""
+"""What lines are told apart by; by several of them, by all that any of them names."""
 
 
 def report(pages: Iterable[Page], month: str, now: datetime) -> list[Line]:
@@ -94,9 +94,14 @@ def _rounded(value: Fraction) -> Decimal:
     return Decimal(round(value * 10**PLACES)).scaleb(-PLACES)
 
 
-def grouped(lines: Iterable[Line], by: str) -> list[Line]:
-    """The lines summed up by one of GROUPS, so that they come to the same, however they are grouped."""
-    telling = GROUPS[by]
+def telling_apart(by: Collection[str]) -> tuple[str, ...]:
+    """What lines are told apart by, where they are by some of GROUPS together."""
+    return tuple(name for name in NAMES if any(name in GROUPS[each] for each in by))
+
+
+def grouped(lines: Iterable[Line], by: Collection[str]) -> list[Line]:
+    """The lines summed up by some of GROUPS, so that they come to the same, however they are grouped."""
+    telling = telling_apart(by)
     order = attrgetter(*telling)
     groups = [list(found) for _, found in groupby(sorted(lines, key=order), order)]
     return [replace(total(group), **{name: getattr(group[0], name) for name in telling}) for group in groups]

@@ -1,7 +1,6 @@
 """The reconcile of one environment: gather, go through the phases, write the status."""
 
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -35,7 +34,7 @@ from airfield.environment.quota import grant_of
 from airfield.environment.reasons import Reason
 from airfield.environment.report import Pass, public_url, report
 from airfield.environment.resolve import Effective, Unresolved, resolve, validation_messages
-from airfield.environment.status import next_look
+from airfield.environment.status import next_look, together
 from airfield.environment.unreadable import read
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import AIRFLOW_ENVIRONMENT, Ref
@@ -55,9 +54,7 @@ PHASES: Final[tuple[tuple[ConditionType, Phase], ...]] = (
 
 
 LOOKS_PER_SECOND: Final = 5.0
-"""At most so many environments that are well are looked at in a second."""
-ROUNDS: Final = 12
-"""So many times within that interval such looks begin."""
+"""So many environments that are well are looked at in a second, on average, and no more."""
 
 
 class Controller:
@@ -138,13 +135,9 @@ class Controller:
             return {}
 
     def _when_ready(self) -> float:
-        """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly.
-
-        Several are looked at together: half of what a look costs is to wake up for it.
-        """
+        """Seconds until the next look at an environment that is well: a large fleet is looked at more slowly."""
         seconds = max(self._doors.settings.health_seconds, len(self._doors.resources.environments) / LOOKS_PER_SECOND)
-        step, now = seconds / ROUNDS, time.monotonic()
-        return math.ceil((now + seconds) / step) * step - now
+        return together(seconds, time.monotonic())
 
     async def _resolve(self, environment: AirflowEnvironment) -> tuple[Effective, Wanted]:
         body = self._doors.resources.holder(environment.metadata.namespace)

@@ -23,6 +23,8 @@ PHASES: Final = (
 
 Status = Literal["True", "False", "Unknown"]
 MESSAGE_LIMIT: Final = 2048
+ROUNDS: Final = 12
+"""Into so many moments of an interval the looks at environments that are well are gathered."""
 
 
 def conditions(
@@ -91,6 +93,15 @@ def is_calm(status: AirflowEnvironmentStatus) -> bool:
     """Whether the environment was well, or on its way there, when it was last looked at."""
     ready = ready_of(status.conditions)
     return ready is not None and (ready.status == "True" or ready.reason == Reason.STARTING)
+
+
+def together(seconds: float, now: float) -> float:
+    """Seconds until the next look, which comes every so many `seconds`, or a little sooner: when others have theirs.
+
+    To wake up for a look costs as much as the look. So all are gathered at ROUNDS moments of the interval.
+    """
+    step = seconds / ROUNDS
+    return (now + seconds) // step * step - now
 
 
 def next_look(outcomes: Mapping[ConditionType, Outcome], *, when_ready: float) -> float:

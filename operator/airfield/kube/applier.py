@@ -75,20 +75,20 @@ class Applier:
         """Apply an object; None when that was only to learn what is there, as after a restart."""
         ref = Ref.of(manifest)
         known = ref in self.inventory.children(self.key)
-        live = await (self.kube.apply(manifest) if known else self._make(manifest))
+        live = await (self.kube.apply(manifest) if known else self.make(manifest))
         news = self.inventory.applied(self.key, ref) is not None or not known
         self.inventory.record_applied(self.key, live, digest(manifest))
         return ref if news else None
 
-    async def _make(self, manifest: Manifest) -> Mapping[str, Any]:
+    async def make(self, manifest: Manifest) -> Mapping[str, Any]:
         """Apply an object that nobody is known to have made; one of its name that exists all the same must be ours."""
         live = await self.kube.apply_new(manifest)
-        if live is None:
-            present = await self.kube.get(Ref.of(manifest))
-            if present is not None:
-                self.refuse_foreign(present)
-            live = await self.kube.apply(manifest)
-        return live
+        if live is not None:
+            return live
+        present = await self.kube.get(Ref.of(manifest))
+        if present is not None:
+            self.refuse_foreign(present)
+        return await self.kube.apply(manifest)
 
     def refuse_foreign(self, live: Mapping[str, Any]) -> None:
         """ApiError when an object that has a name of ours is somebody else's."""

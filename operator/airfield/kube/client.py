@@ -159,7 +159,9 @@ class KubeClient(Transport):
         )
 
     async def apply_new(self, manifest: Mapping[str, Any]) -> Object | None:
-        """Server-side apply that makes the object; None, and nothing is touched, when there is one of that name.
+        """Server-side apply that makes the object; None for a conflict, and then nothing is touched.
+
+        Mostly there is one of that name: perhaps this very one, when the answer to the first attempt was lost.
 
         Raises:
             ApiError: as `apply`.

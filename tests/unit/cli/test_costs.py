@@ -52,7 +52,7 @@ LINES = report(PAGES, "2026-11", DECEMBER)
 
 
 def test_table() -> None:
-    assert list(table(grouped(LINES, "tenant"), "tenant")) == [
+    assert list(table(grouped(LINES, ["tenant"]), ["tenant"])) == [
         "TENANT   CPU-HOURS   MEMORY-HOURS   STORAGE-MONTHS   CPU-USED   MEMORY-USED   COST       CURRENCY",
         "a        2160.0000   2880.0000      19.7260          0.0000     0.0000        102.7726   EUR",
         "b        720.0000    1440.0000      9.8630           0.0000     0.0000        <none>     <none>",
@@ -65,20 +65,25 @@ def test_table() -> None:
 
 
 def test_columns() -> None:
-    (head, *_) = table(grouped(LINES, "cost-centre"), "cost-centre")
+    (head, *_) = table(grouped(LINES, ["cost-centre"]), ["cost-centre"])
     assert head.split()[:2] == ["COST-CENTRE", "CPU-HOURS"]
-    head, first, *_ = table(LINES, "environment")
+    both = ["cost-centre", "tenant"]
+    head, *rows = table(grouped(LINES, both), both)
+    assert head.split()[:3] == ["TENANT", "COST-CENTRE", "CPU-HOURS"]
+    told = [row.split()[:2] for row in rows if not row.startswith("TOTAL")]
+    assert told == [["a", "cc-1"], ["a", "cc-2"], ["b", "<none>"], ["b", "<none>"], ["b", "cc-1"]]
+    head, first, *_ = table(LINES, ["environment"])
     assert head.split()[:6] == ["TENANT", "COST-CENTRE", "NAMESPACE", "ENVIRONMENT", "STAGE", "CLASS"]
     assert first.split()[:6] == ["a", "cc-1", "team-a", "demo", "dev", "standard"]
 
 
 def test_one_line_is_its_own_sum() -> None:
-    lines = grouped([line for line in LINES if line.tenant == "a"], "tenant")
-    assert [text.split()[0] for text in table(lines, "tenant")] == ["TENANT", "a"]
+    lines = grouped([line for line in LINES if line.tenant == "a"], ["tenant"])
+    assert [text.split()[0] for text in table(lines, ["tenant"])] == ["TENANT", "a"]
 
 
-@pytest.mark.parametrize("by", ["tenant", "cost-centre", "environment"])
-def test_what_is_shown_adds_up(by: str) -> None:
+@pytest.mark.parametrize("by", [["tenant"], ["cost-centre"], ["tenant", "cost-centre"], ["environment"]], ids="+".join)
+def test_what_is_shown_adds_up(by: list[str]) -> None:
     """In each currency, as the digits stand there."""
     rows = list(csv.DictReader(io.StringIO(as_csv(grouped(LINES, by), by))))
     euros = sum(Decimal(row["cost"]) for row in rows if row["currency"] == "EUR")
@@ -87,13 +92,13 @@ def test_what_is_shown_adds_up(by: str) -> None:
 
 
 def test_csv() -> None:
-    text = as_csv(grouped(LINES, "cost-centre"), "cost-centre")
+    text = as_csv(grouped(LINES, ["cost-centre"]), ["cost-centre"])
     assert text.split("\r\n")[0].startswith("cost_centre,cpu_hours,memory_gib_hours,storage_gib_months,")
     assert "cc-2,1440.0000,1440.0000,9.8630,0.0000,0.0000,65.7863,EUR\r\n" in text
 
 
 def test_json() -> None:
-    found = json.loads(to_json(document(grouped(LINES, "tenant"), "2026-11", DECEMBER)))
+    found = json.loads(to_json(document(grouped(LINES, ["tenant"]), "2026-11", DECEMBER)))
     assert (found["month"], found["until"]) == ("2026-11", "2026-12-01T00:00:00Z")
     assert found["lines"][0] == {
         "tenant": "a",
@@ -129,8 +134,8 @@ def example() -> list[Page]:
     return [Page("team-a", "2026-11", 1, entries)]
 
 
-@pytest.mark.parametrize("by", ["tenant", "environment"])
-def test_the_example_of_the_page(by: str) -> None:
+@pytest.mark.parametrize("by", [["tenant"], ["environment"]], ids="+".join)
+def test_the_example_of_the_page(by: list[str]) -> None:
     page = (Path(__file__).parents[3] / "docs" / "costs.md").read_text(encoding="utf-8")
     assert "\n".join(table(grouped(report(example(), "2026-11", DECEMBER), by), by)) in page
 

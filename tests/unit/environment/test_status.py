@@ -12,7 +12,7 @@ from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.environment.certificate import Verdict
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
-from airfield.environment.status import MESSAGE_LIMIT, PHASES, conditions, next_look
+from airfield.environment.status import MESSAGE_LIMIT, PHASES, conditions, next_look, together
 from invariants import check_invariants
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -221,6 +221,16 @@ def test_whatever_an_environment_goes_through(steps: list[tuple[Outcomes, str, i
 )
 def test_when_to_look_again(outcomes: Outcomes, seconds: float) -> None:
     assert next_look(outcomes, when_ready=300) == seconds
+
+
+@pytest.mark.parametrize("seconds", [60.0, 3.0, 200.0])
+def test_looks_are_gathered(seconds: float) -> None:
+    step = seconds / 12
+    moments = [100 * step + share * step for share in (0.001, 0.5, 0.999)]
+    waits = [together(seconds, now) for now in moments]
+    assert {round(now + wait, 6) for now, wait in zip(moments, waits, strict=True)} == {round(112 * step, 6)}
+    assert all(seconds - step <= wait <= seconds for wait in waits)
+    assert waits[0] == pytest.approx(seconds - step / 1000), "from then on it is the interval"
 
 
 GOOD = Condition(

@@ -111,7 +111,8 @@ class _Campaign:
         return len(trouble.slow_ones(names)) + len(trouble.huge_ones(names))
 
     def _cluster(self) -> dict[str, float]:
-        return {process: Usage.of(self.world.pid(process)).own for process in CONTROL_PLANE}
+        pids = {process: self.world.cluster.pid(process) for process in CONTROL_PLANE}
+        return {process: Usage.of(pid).own for process, pid in pids.items() if pid is not None}
 
     @asynccontextmanager
     async def _phase(self, name: str, title: str) -> AsyncIterator[None]:
@@ -120,7 +121,7 @@ class _Campaign:
         yield
         seconds = time.monotonic() - started
         reading = (await asyncio.to_thread(read, self.operator)).since(before)
-        used = {process: cpu - cluster[process] for process, cpu in self._cluster().items()}
+        used = {process: cpu - cluster.get(process, 0.0) for process, cpu in self._cluster().items()}
         self.results.phases[name] = Phase(seconds, reading, used)
         usage = reading.usage
         self.world.say(

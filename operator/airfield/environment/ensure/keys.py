@@ -264,11 +264,11 @@ async def _derive(run: Run) -> Stall | None:
 async def _apply(run: Run, manifest: Manifest) -> None:
     """Bring a derived Secret to what it should be. Its content is compared, so that it need not be remembered."""
     ref = Ref.of(manifest)
-    live = await run.doors.kube.get(ref)
+    live: Mapping[str, Any] | None = await run.doors.kube.get(ref)
     if live is not None:
         run.refuse_foreign(live)
     if live is None or not _holds(live, manifest):
-        live = await run.doors.kube.apply(manifest)
+        live = await (run.make(manifest) if live is None else run.doors.kube.apply(manifest))
         log.info("applied %s", ref)
     run.doors.inventory.observe(live)
     _learn(run, live)

@@ -142,6 +142,10 @@ class Run:
         refusals = await self._applier.apply(wanted)
         return Stall(Reason.APPLY_REFUSED, "; ".join(sorted(refusals.values())), after=30) if refusals else None
 
+    async def make(self, manifest: Manifest) -> Mapping[str, Any]:
+        """Apply an object that does not seem to be there."""
+        return await self._applier.make(manifest)
+
     def refuse_foreign(self, live: Mapping[str, Any]) -> None:
         """ApiError when an object that has a name of ours is somebody else's."""
         self._applier.refuse_foreign(live)
