@@ -17,11 +17,13 @@ from airfield.costs import store
 from airfield.costs.ledger import Page, Segment, bounds, month_of
 from airfield.kube import kinds
 from airfield.kube.kinds import Ref
+from clusters import kubectl
 from operated_cluster import IMAGE, SYSTEM, Json, Team, eventually, restricted_container
 
 pytestmark = pytest.mark.apiserver
 
 PRICES: Json = {"currency": "EUR", "cpuHour": "0.04", "memoryGibHour": "0.005", "storageGibMonth": "0.1"}
+COSTS = Path(__file__).parents[2] / "docs" / "costs.md"
 MORE: Json = {"components": {"scheduler": {"resources": {"requests": {"cpu": "1"}}}}}
 
 
@@ -207,6 +209,33 @@ async def test_who_may_not_read_the_ledger(team: Team, tmp_path: Path) -> None:
     result = await asyncio.to_thread(report, team)
     assert (result.exit_code, result.stdout) == (0, "")
     assert f"Nothing was recorded for tenant {team.name!r}" in result.stderr
+
+
+async def test_what_the_page_says_of_the_ledger(team: Team) -> None:
+    """Its commands show the ledger, and with its Role accountants see it, which they could not before."""
+    await team.put_environment()
+    await segments(team, 1)
+    text = (
+        COSTS.read_text(encoding="utf-8").replace("2026-11", month_of(datetime.now(UTC))).replace("team-a", team.name)
+    )
+    first, second = (line.split()[1:] for line in text.splitlines() if line.startswith("    kubectl "))
+    page = second[4]
+    assert page in team.site.kubectl(*first)
+    assert "demo" in team.site.kubectl(*second)
+    accountant = ("--as=anna", "--as-group=accounting")
+    with pytest.raises(AssertionError, match="forbidden"):
+        team.site.kubectl(*first, *accountant)
+    (rights,) = (block for block in blocks(text) if "kind: RoleBinding" in block)
+    kubectl(team.site.cluster, "apply", "-f", "-", text=rights)
+    assert page in team.site.kubectl(*first, *accountant)
+    with pytest.raises(AssertionError, match="forbidden"):
+        team.site.kubectl("-n", SYSTEM, "delete", "configmap", page, *accountant)
+
+
+def blocks(text: str) -> list[str]:
+    """The indented blocks of a page."""
+    lines = (line[4:] if line.startswith("    ") else "" for line in text.splitlines())
+    return "\n".join(lines).split("\n\n")
 
 
 async def test_who_is_refused_gets_out_of_nothing(team: Team) -> None:
