@@ -20,9 +20,7 @@ def start(instance: Instance, processes: Processes, api: Api) -> None:
             f"--config={instance.options.stages or tool('stages.yaml')}",
             f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
             f"--cidr={PAPER_PODS}",
-            # When a busy machine lets a lease run out, kwok asks for all pods of the node anew. It is renewed after a
-            # quarter of that, and shorter than the controller manager's grace period.
-            "--node-lease-duration-seconds=200",
+            "--node-lease-duration-seconds=40",
         ],
     )
     for name in node_names(instance):
