@@ -93,6 +93,11 @@ class _Ends:
     def seen(self, obj: Object) -> None:
         """Is for kopf to tell."""
 
+    def knows(self, obj: Object) -> bool:
+        """Nothing is read of it."""
+        del obj
+        return True
+
     def gone(self, obj: Object) -> None:
         """One is gone."""
         store, tell = self._of(obj["kind"])
@@ -135,6 +140,11 @@ class _Namespaces:
         """One is gone."""
         self.watches.namespace(obj, deleted=True)
 
+    def knows(self, obj: Object) -> bool:
+        """Whether it is as it was seen."""
+        known = self.watches.resources.namespaces.get(obj["metadata"]["name"])
+        return known is not None and known.version == obj["metadata"]["resourceVersion"]
+
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """Whatever is not in the list, and not newer, is gone."""
         del kind, namespace
@@ -157,6 +167,10 @@ class _Belongings:
     def gone(self, obj: Object) -> None:
         """One is gone."""
         self.watches.belonging(obj, deleted=True)
+
+    def knows(self, obj: Object) -> bool:
+        """Whether it is as it was seen."""
+        return self.watches.belongings.knows(obj)
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """Whatever is not in the list, and not newer, is gone."""

@@ -9,7 +9,7 @@ from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.environment.reasons import Reason
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
-from airfield.kube.inventory import Child, Inventory, tenant_of
+from airfield.kube.inventory import Child, Inventory, environment_of, tenant_of
 from airfield.kube.kinds import Kind, Ref
 from airfield.kube.resources import Resources, kept, namespaces_of, relisted, slim, wish
 from airfield.kube.secrets import SecretVersions
@@ -182,6 +182,12 @@ class Watches:
             self.tasks.gone(obj)
         if obj["kind"] == kinds.SECRET.kind:
             self._look_again(self.secrets.forget(obj))
+
+    def knows(self, obj: Object) -> bool:
+        """Whether an object of an environment, or any Secret, was seen in that very version."""
+        if obj["kind"] == kinds.SECRET.kind:
+            return not self.secrets.is_news(obj) and (environment_of(obj) is None or self.inventory.knows(obj))
+        return self.inventory.knows(obj)
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """What was not in a complete list is gone."""

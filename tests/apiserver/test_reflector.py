@@ -28,10 +28,16 @@ class Recorder:
 
     def __init__(self) -> None:
         self.there: dict[str, Mapping[str, Any]] = {}
+        self.taken: list[str] = []
         self.lists = 0
 
     def seen(self, obj: Mapping[str, Any]) -> None:
         self.there[obj["metadata"]["name"]] = obj
+        self.taken.append(obj["metadata"]["name"])
+
+    def knows(self, obj: Mapping[str, Any]) -> bool:
+        known = self.there.get(obj["metadata"]["name"], {"metadata": {}})
+        return bool(known["metadata"].get("resourceVersion") == obj["metadata"]["resourceVersion"])
 
     def gone(self, obj: Mapping[str, Any]) -> None:
         self.there.pop(obj["metadata"]["name"], None)
@@ -149,6 +155,37 @@ async def test_it_lists_again_when_it_is_time(kube: KubeClient, namespace: str) 
     reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, resync_seconds=1.0)
     async with reflecting(reflector):
         await until(lambda: sink.lists >= 2)
+
+
+async def test_of_a_later_list_only_what_has_another_version_is_read(
+    kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, lost = KubeClient._events, [False]
+
+    async def losing(self: KubeClient, *arguments: Any) -> AsyncIterator[dict[str, Any]]:
+        async for event in events(self, *arguments):
+            if not lost[0] or event["type"] == "BOOKMARK":
+                yield event
+
+    monkeypatch.setattr(KubeClient, "_events", losing)
+    for name in ("a", "b", "c"):
+        await kube.apply(config(namespace, name, text="old"))
+    sink = Recorder()
+    reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL, resync_seconds=1.0)
+    async with reflecting(reflector):
+        lost[0] = True
+        await kube.apply(config(namespace, "b", text="new"))
+        await kube.apply(config(namespace, "d", text="new"))
+        await kube.delete(Ref.of(config(namespace, "c")))
+        await until(lambda: sink.there.keys() == {"a", "b", "d"})
+        lists = sink.lists
+        await until(lambda: sink.lists > lists)
+        assert {name: found["data"]["text"] for name, found in sink.there.items()} == {
+            "a": "old",
+            "b": "new",
+            "d": "new",
+        }
+        assert sink.taken == ["a", "b", "c", "b", "d"]
 
 
 async def test_of_secrets_only_the_metadata_is_read(kube: KubeClient, namespace: str) -> None:

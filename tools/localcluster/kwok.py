@@ -1,4 +1,8 @@
-"""Simulated nodes: kwok reports them as Ready, their pods as running, and the pods of Jobs as completed."""
+"""Simulated nodes: kwok reports them as Ready, their pods as running, and the pods of Jobs as completed.
+
+Every node has a kwok of its own, which watches its own pods only, as a kubelet does. One for all of a large fleet falls
+behind when its pods are rolled out: the API server ends its watch, and while it lists them all it falls behind again.
+"""
 
 from localcluster.api import Api, holds
 from localcluster.binaries import tool
@@ -6,29 +10,30 @@ from localcluster.instance import Instance
 from localcluster.network import PAPER_PODS
 from localcluster.processes import Processes
 
-ANNOTATION = "kwok.x-k8s.io/node"
 CAPACITY = {"cpu": "1000", "memory": "4Ti", "ephemeral-storage": "16Ti", "pods": "10000"}
 
 
 def start(instance: Instance, processes: Processes, api: Api) -> None:
-    """Start kwok and create the instance's nodes."""
-    processes.start(
-        "kwok",
-        [
-            tool("kwok"),
-            f"--kubeconfig={instance.kubeconfig}",
-            f"--config={instance.options.stages or tool('stages.yaml')}",
-            f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
-            f"--cidr={PAPER_PODS}",
-            "--node-lease-duration-seconds=40",
-        ],
-    )
-    for name in node_names(instance):
+    """Create the instance's nodes, and start a kwok for each."""
+    names = node_names(instance)
+    addresses = PAPER_PODS.subnets(prefixlen_diff=len(names).bit_length())
+    for name, cidr in zip(names, addresses, strict=False):
+        processes.start(
+            name,
+            [
+                tool("kwok"),
+                f"--kubeconfig={instance.kubeconfig}",
+                f"--config={instance.options.stages or tool('stages.yaml')}",
+                f"--manage-single-node={name}",
+                f"--cidr={cidr}",
+                "--node-lease-duration-seconds=40",
+            ],
+        )
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "type": "kwok"}
         node = {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": name, "labels": labels, "annotations": {ANNOTATION: "fake"}},
+            "metadata": {"name": name, "labels": labels},
             "status": {"capacity": CAPACITY, "allocatable": CAPACITY},
         }
         api.create("/api/v1/nodes", node)

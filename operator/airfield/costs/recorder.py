@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -29,8 +29,6 @@ LOOK: Final = 1.0
 """Seconds between two looks: what is recorded is exact to the second."""
 GATHER: Final = 3.0
 """Seconds for which a tenant's changes are gathered before they are written."""
-SETTLE: Final = timedelta(hours=1)
-"""Between two times that what tasks requested, and what was used, is written."""
 PATIENCE: Final = 30.0
 """Seconds until a write that failed is tried again."""
 PARTING: Final = 5.0
@@ -75,7 +73,7 @@ class Recorder:
         """Tenants whose last page has to be read (again)."""
         self._fresh: set[str] = set()
         """Tenants whose last page has just been read: whatever it has open may be gone."""
-        self._settled: datetime | None = None
+        self._looked: datetime | None = None
 
     async def run(self) -> None:
         """Keep the ledger until cancelled; then write what there is."""
@@ -103,8 +101,9 @@ class Recorder:
             self._unknown = set(await store.names(self._kube, self._namespace))
             self._begun = True
         await self._read()
-        now, last = self._clock(), self._settled
-        self._look(settle=last is None or now - last >= SETTLE or month_of(now) != month_of(last))
+        now, last = self._clock(), self._looked
+        # Every full hour. Not when one begins to lead: nothing has changed by that.
+        self._look(settle=last is not None and _hour(now) != _hour(last))
         await self._write()
 
     async def _read(self) -> None:
@@ -142,9 +141,7 @@ class Recorder:
             if charge is not None and charges.get(key) != self._known.get(key)
         }
         tenants |= self._fresh | (self._books.keys() if settle else set())
-        self._known, self._fresh = charges, set()
-        if settle:
-            self._settled = now
+        self._known, self._fresh, self._looked = charges, set(), now
         due: dict[str, dict[Key, Charge]] = {tenant: {} for tenant in tenants - self._unknown}
         for key, charge in charges.items():
             if charge.tenant in due:
@@ -197,3 +194,8 @@ class Recorder:
             else:
                 book.at = monotonic() + PATIENCE
                 log.warning("the ledger of tenant %s was not written: %s; it is tried again", tenant, error.message)
+
+
+def _hour(now: datetime) -> datetime:
+    """When the hour began."""
+    return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -139,6 +139,12 @@ class Inventory:
                 self._revise(key, ref)
         return key or home
 
+    def knows(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object, of which the metadata is given, is known in that very version."""
+        ref, version = Ref.of(obj), _version(obj)
+        home = self._home.get(ref)
+        return home is not None and version is not None and version == self._seen[home][ref].version
+
     def forget(self, obj: Mapping[str, Any]) -> Key | None:
         """Take in a DELETED event; the environment that the object belonged to, if any."""
         ref, version = Ref.of(obj), _version(obj)

@@ -1,7 +1,8 @@
 """Keeps a cache like a collection of the API server: LIST, then WATCH, for ever.
 
 For the objects of environments, of which a large fleet has a hundred thousand: a page at a time, nothing kept but what
-the sink keeps. Our own resources are watched through kopf.
+the sink keeps. Each later list only asks which versions there are, and what is not known in that version is read. Our
+own resources are watched through kopf.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class Sink(Protocol):
     def gone(self, obj: Mapping[str, Any]) -> None:
         """An object is gone; its last state."""
 
+    def knows(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object, of which the metadata is given, was taken in at that very version."""
+
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """Whatever else of that kind (in that namespace, if it is not "") was older than `version` is gone."""
 
@@ -62,7 +66,7 @@ class Reflector:
         on_event: Callable[[str], None] = lambda _: None,
         on_served: Callable[[bool], None] | None = None,
     ) -> None:
-        """`resync_seconds`: after so long everything is listed anew, whatever the watch said.
+        """`resync_seconds`: after so long it is looked whether all is as the watch said.
 
         `on_event` is told the kind of each object that an event of the watch speaks of. `on_served` is for a kind that
         the API server may not know: told after each look whether it does; while it does not, there are no objects.
@@ -107,12 +111,19 @@ class Reflector:
     async def _list(self) -> None:
         refs: set[Ref] = set()
         version = ""
-        pages = self._kube.pages(self._kind, self._namespace, self._selector, metadata_only=self._metadata_only)
+        again = bool(self._version)  # then all of it should be known: in a large fleet to read it takes seconds
+        brief = self._metadata_only or again
+        pages = self._kube.pages(self._kind, self._namespace, self._selector, metadata_only=brief)
         async for objects, latest in pages:
             version = latest
             for obj in objects:
-                refs.add(Ref.of(obj))
-                self._sink.seen(obj)
+                ref = Ref.of(obj)
+                refs.add(ref)
+                if again and self._sink.knows(obj):
+                    continue
+                whole = obj if self._metadata_only or not again else await self._kube.get(ref)
+                if whole is not None:  # if it is gone by now, the watch will tell
+                    self._sink.seen(whole)
             await asyncio.sleep(0)
         if self._on_served is not None:
             self._on_served(True)

@@ -209,6 +209,25 @@ async def test_what_was_used_is_written_every_hour(world: World) -> None:
     assert sum(each.used.cpu for page in world.server.pages().values() for each in page[DEMO]) == 3600
 
 
+async def test_who_begins_to_lead_writes_at_the_next_full_hour(world: World) -> None:
+    """What tasks requested is not lost by that, and a restart writes nothing."""
+    metadata = {"namespace": "team-a", "name": "task", "uid": "t", "labels": {"airfield.dev/environment": "demo"}}
+    requests = {"resources": {"requests": {"cpu": "2"}}}
+    world.want()
+    await world.turn()
+    pod = {"metadata": metadata, "spec": {"containers": [requests]}, "status": {"startTime": world.now.isoformat()}}
+    world.tasks.seen(pod)
+    await world.turn(minutes=5)
+    world.tasks.gone(pod)
+    for _ in range(3):
+        world.start()
+        await world.turn(minutes=10)
+    assert len(world.server.writes) == 1
+    await world.turn(minutes=30)
+    assert len(world.server.writes) == 2
+    assert world.server.segments()[0].tasks.cpu == 2 * 300
+
+
 async def test_the_last_writes(world: World) -> None:
     """Told to end, it writes what it has seen, without waiting for its time."""
     world.want()

@@ -15,7 +15,6 @@ from bench.fleet.wire import Json, Wire, available, is_applied, is_ready, path_o
 from bench.fleet.world import World, blueprint, fleet, keys, surroundings
 from operator_process import Operator
 
-CONTROL_PLANE: Final = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok")
 IDLE_SECONDS: Final = 120
 DAMAGED: Final = 100
 """Deployments that are deleted, one in each of so many environments."""
@@ -111,7 +110,8 @@ class _Campaign:
         return len(trouble.slow_ones(names)) + len(trouble.huge_ones(names))
 
     def _cluster(self) -> dict[str, float]:
-        pids = {process: self.world.cluster.pid(process) for process in CONTROL_PLANE}
+        cluster = self.world.cluster
+        pids = {process: cluster.pid(process) for process in cluster.status().processes or ()}
         return {process: Usage.of(pid).own for process, pid in pids.items() if pid is not None}
 
     @asynccontextmanager

@@ -26,7 +26,7 @@ SYSTEM: Final = "airfield-system"
 CLASS: Final = "bench"
 PER_NAMESPACE: Final = 10
 """Environments that share a namespace, and a tenant."""
-PODS_PER_NODE: Final = 2_000
+PODS_PER_NODE: Final = 500
 MORE_OF_AIRFLOW: Final = """
 INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
 CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
