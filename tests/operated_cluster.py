@@ -208,18 +208,24 @@ def install(cluster: Cluster, postgres: PostgresServer) -> None:
     kubectl(cluster, "create", "namespace", SYSTEM)
     admin = (f"--from-literal=username={postgres.admin.user}", f"--from-literal=password={postgres.admin.password}")
     kubectl(cluster, "create", "secret", "generic", "postgres", f"--namespace={SYSTEM}", *admin)
-    asyncio.run(_fill_template(postgres))
+    asyncio.run(_make_template(postgres))
 
 
-async def _fill_template(postgres: PostgresServer) -> None:
-    """What a migration Job would do if containers ran: Airflow's schema in the template of the one image in use."""
-    server, revision = Server(postgres.admin), schema_revision(VERSION, IMAGE)
-    address = await server.begin_template(revision, "template-of-the-tests")
-    if address is None:  # it is there already, for another cluster
-        return
+async def _make_template(postgres: PostgresServer) -> None:
+    """The template of the one image in use, finished; it may be there already, for another cluster."""
+    revision = schema_revision(VERSION, IMAGE)
+    if await fill_template(postgres, revision):
+        await Server(postgres.admin).finish_template(revision)
+
+
+async def fill_template(postgres: PostgresServer, revision: str) -> bool:
+    """What a migration Job would do if containers ran: Airflow's schema in a template. Whether it was unfinished."""
+    address = await Server(postgres.admin).begin_template(revision, "template-of-the-tests")
+    if address is None:
+        return False
     with login(address) as connection:
         connection.execute(SCHEMA)
-    await server.finish_template(revision)
+    return True
 
 
 @dataclass

@@ -38,6 +38,7 @@ from airfield.kube.resources import Resources
 from airfield.kube.secrets import SecretVersions
 from airfield.probes import Progress, serve
 from airfield.reflectors import reflectors
+from airfield.relist import relist
 from airfield.runtime import logs
 from airfield.runtime.leadership import Fence
 from airfield.runtime.metrics import Metrics
@@ -103,7 +104,7 @@ async def operate(settings: Settings, fence: Fence) -> None:
             unserved=watches.unserved,
         )
         log.info("Airfield starts: helm %s, Kubernetes %s", await doors.helm.version(), doors.kube_version)
-        await _answer(lambda: watches.relist(kube))
+        await _answer(lambda: relist(watches, kube))
         progress.relisted = monotonic()
         progress.reflectors = reflectors(
             watches, endless, settings.watch_namespaces, settings.resync_seconds, metrics.on_event
@@ -226,7 +227,7 @@ async def _relist_forever(watches: Watches, doors: Doors, progress: Progress) ->
     while True:
         await asyncio.sleep(every)
         try:
-            await watches.relist(doors.kube)
+            await relist(watches, doors.kube)
             progress.relisted = monotonic()
         except Exception:
             log.exception("the periodic relist failed; the watches go on, it is tried again in %.0f s", every)

@@ -1,17 +1,15 @@
 """What a watch event means: which cache takes it in, and whose turn it is to be reconciled. Knows nothing of kopf."""
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.environment.reasons import Reason
 from airfield.kube import kinds
-from airfield.kube.client import KubeClient
 from airfield.kube.inventory import Child, Inventory, environment_of, tenant_of
 from airfield.kube.kinds import Kind, Ref
-from airfield.kube.resources import Resources, kept, namespaces_of, relisted, slim, wish
+from airfield.kube.resources import Resources, namespaces_of, slim, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.kube.task_pods import TaskPods
 from airfield.runtime.queue import WorkQueue
@@ -21,7 +19,6 @@ MOMENT: Final = 0.5
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
-K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Watches:
             return
         if wished or (before is not None and before != granted):
             fellows = self.resources.in_namespaces(namespaces_of(tenant)) - {key}
-            self._look_again(self._waiting(Reason.QUOTA_EXCEEDED, fellows), routine=True)
+            self.look_again(self._waiting(Reason.QUOTA_EXCEEDED, fellows), routine=True)
 
     def _reached(self, key: Key, url: str | None) -> None:
         """An environment may be reached elsewhere than before: who waits for its host name looks again."""
@@ -92,7 +89,7 @@ class Watches:
         if url is not None:
             self.urls[key] = url
         if before not in {None, url}:
-            self._look_again(self._waiting(Reason.HOST_TAKEN, self.resources.environments), routine=True)
+            self.look_again(self._waiting(Reason.HOST_TAKEN, self.resources.environments), routine=True)
 
     def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
@@ -106,7 +103,7 @@ class Watches:
         else:
             self.resources.tenants[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
-            self._look_again(self.resources.in_namespaces(namespaces), routine=True)
+            self.look_again(self.resources.in_namespaces(namespaces), routine=True)
             self.tenants.add(name)
             self._tenants(rival for namespace in namespaces for rival in self.resources.claims(namespace))
 
@@ -123,7 +120,7 @@ class Watches:
             labelled = {each.tenant for each in (known, now) if each} & self.resources.tenants.keys()
             self._tenants([*self.resources.claims(name), *map(self.resources.tenants.__getitem__, labelled)])
         if self.resources.holder(name) is not holder:
-            self._look_again(self.resources.in_namespaces({name}), routine=True)
+            self.look_again(self.resources.in_namespaces({name}), routine=True)
 
     def blueprint(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A class appeared, changed or went: its environments look again."""
@@ -136,7 +133,7 @@ class Watches:
         else:
             self.resources.classes[name] = slim(obj)
         if deleted or known is None or wish(known) != wish(obj):
-            self._look_again(self.resources.of_class(name), routine=True)
+            self.look_again(self.resources.of_class(name), routine=True)
             self.classes.add(name)
             self._tenants(tenant for tenant in self.resources.tenants.values() if name in _allowed_by(tenant))
 
@@ -160,7 +157,7 @@ class Watches:
             self.unserved.add(kind)
         elif kind in self.unserved:
             self.unserved.remove(kind)
-            self._look_again(self._waiting(Reason.KIND_NOT_SERVED, self.resources.environments), routine=True)
+            self.look_again(self._waiting(Reason.KIND_NOT_SERVED, self.resources.environments), routine=True)
 
     def put_right(self, tenants: Iterable[Key]) -> None:
         """Have tenants, by their key in `belongings`, looked at."""
@@ -173,7 +170,7 @@ class Watches:
         if obj["kind"] == kinds.POD.kind:
             self.tasks.seen(obj)
         if obj["kind"] == kinds.SECRET.kind and self.secrets.is_news(obj):
-            self._look_again(self.secrets.observe(obj) | self._administered(obj))
+            self.look_again(self.secrets.observe(obj) | self._administered(obj))
 
     def gone(self, obj: Object) -> None:
         """An object of an environment, or any Secret, is gone."""
@@ -181,7 +178,7 @@ class Watches:
         if obj["kind"] == kinds.POD.kind:
             self.tasks.gone(obj)
         if obj["kind"] == kinds.SECRET.kind:
-            self._look_again(self.secrets.forget(obj))
+            self.look_again(self.secrets.forget(obj))
 
     def knows(self, obj: Object) -> bool:
         """Whether an object of an environment, or any Secret, was seen in that very version."""
@@ -191,12 +188,12 @@ class Watches:
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """What was not in a complete list is gone."""
-        self._look_again(self.inventory.retain(kind, namespace, refs, version))
+        self.look_again(self.inventory.retain(kind, namespace, refs, version))
         present = {(ref.namespace, ref.name) for ref in refs}
         if kind == kinds.POD:
             self.tasks.retain(namespace, present)
         if kind == kinds.SECRET:
-            self._look_again(self.secrets.retain(namespace, present, version))
+            self.look_again(self.secrets.retain(namespace, present, version))
 
     def _child(self, obj: Object, take_in: Callable[[Object], object]) -> None:
         ref = Ref.of(obj)
@@ -210,7 +207,7 @@ class Watches:
             for key in keys:
                 self.environments.add_after(key, MOMENT)
         else:  # one that appears is not lost; and most of those that do are in the first list
-            self._look_again(keys, routine=before is None)
+            self.look_again(keys, routine=before is None)
 
     def _administered(self, secret: Object) -> set[Key]:
         """The environments that may wait for the administrator of a database server, if that is a Secret of one.
@@ -235,33 +232,10 @@ class Watches:
         for name in {body["metadata"]["name"] for body in bodies}:
             self.tenants.add(name)
 
-    def _look_again(self, keys: Collection[Key], *, routine: bool = False) -> None:
+    def look_again(self, keys: Collection[Key], *, routine: bool = False) -> None:
         """Have environments looked at; with `routine` after those to which something has happened."""
         for key in keys:
             self.environments.add(key, routine=routine)
-
-    async def relist(self, kube: KubeClient) -> None:
-        """Read our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
-        resources = self.resources
-        resources.gone.clear()
-        before = dict(resources.environments), dict(resources.tenants), dict(resources.classes)
-        now = await asyncio.gather(
-            _listed(kube, kinds.AIRFLOW_ENVIRONMENT, before[0]),
-            _listed(kube, kinds.AIRFLOW_TENANT, before[1]),
-            _listed(kube, kinds.AIRFLOW_ENVIRONMENT_CLASS, before[2]),
-        )
-        relisted(resources.environments, before[0], now[0], resources.gone)
-        relisted(resources.tenants, before[1], now[1], resources.gone)
-        relisted(resources.classes, before[2], now[2], resources.gone)
-        changed = _changed(before[0], now[0])
-        self._look_again(changed & before[0].keys())  # somebody's change, which a watch has lost
-        self._look_again(changed - before[0].keys(), routine=True)
-        if _changed(before[1], now[1]) or _changed(before[2], now[2]):
-            self._look_again(resources.environments.keys(), routine=True)
-        for name in resources.tenants:
-            self.tenants.add(name, routine=True)
-        for name in resources.classes:
-            self.classes.add(name, routine=True)
 
 
 def _harmless(found: tuple[Key, Child] | None) -> bool:
@@ -284,21 +258,6 @@ def _wanted(found: tuple[Key, Child] | None) -> object:
 def key_of(metadata: Object) -> Any:
     """The key of an object: environments go by namespace and name, the others by name."""
     return (metadata["namespace"], metadata["name"]) if metadata.get("namespace") else metadata["name"]
-
-
-async def _listed(kube: KubeClient, kind: Kind, known: Mapping[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """All resources of a kind by key; those that are as they were known are the bodies that are known."""
-    objects = await kube.list(kind, boil=lambda obj: kept(known.get(key_of(obj["metadata"])), obj))
-    return {key_of(obj["metadata"]): obj for obj in objects}
-
-
-def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:
-    """The keys under which there is another wish than there was, or none, or one for the first time."""
-    return {
-        key
-        for key in before.keys() | now.keys()
-        if key not in before or key not in now or wish(before[key]) != wish(now[key])
-    }
 
 
 def _another(known: Object | None, obj: Object) -> bool:

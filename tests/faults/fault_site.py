@@ -3,7 +3,7 @@
 import itertools
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from airflow_stub import airflow_stub
 from clusters import PREFIX, run_id
 from faultproxy import Call, FaultProxy, Rule, Script
 from faultproxy.rules import WRITES
+from faults.state import SLOWLY
 from localcluster import Cluster, Options, tool
 from operated_cluster import Site, Team, eventually, install
 from operator_account import log_in
@@ -50,6 +51,21 @@ class FaultSite(Site):
         """The operator dies at its n-th write in a namespace, or of a kind; before or after it reaches the server."""
         kill = Call(self.operator.kill, after=after)
         return Rule(kill, WRITES, kind=kind, name=name, namespace=namespace, first=write)
+
+    async def killed(self, rule: Rule, act: Awaitable[object], same: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether the operator was killed while something was done; another one brings it to the same end."""
+        with self.faults(rule) as script:
+            await act
+
+            async def killed_or_done() -> bool:
+                return not self.operator.running or await same()
+
+            await eventually(killed_or_done, pause=SLOWLY)
+        if script.taken:
+            await eventually(self.stopped)
+            self.operator.start()
+        await eventually(same, pause=SLOWLY)
+        return bool(script.taken)
 
     async def until_looked_at(self, team: Team, name: str = "demo", *, since: int) -> None:
         """Wait until the operator went through all phases of an environment; `since`: how often it was asked before."""

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from airfield.kube.client import KubeClient
-from faultproxy import Rule
 from faults.fault_site import FaultSite
-from faults.state import SLOWLY, difference, state_of, state_of_class, state_of_tenant
+from faults.state import difference, state_of, state_of_class, state_of_tenant
 from faults.stories import create, delete_tenant, label_tenant, put_tenant, remove_tenant, tenant_of, until_labelled
 from operated_cluster import Team, eventually
 
@@ -55,7 +54,7 @@ async def test_crash_at_every_write_of_a_tenant(
         await until_told(calm, name)
 
         rule = site.killed_at(write, "", after=after, kind=kind, name="" if kind == "namespaces" else hit.name)
-        kills += await killed(site, rule, act(hit), same)
+        kills += await site.killed(rule, act(hit), same)
     assert kills
     await calm.leave()
     await hit.leave()
@@ -80,25 +79,9 @@ async def test_crash_at_a_write_to_a_class(site: FaultSite, kube: KubeClient, af
     await calm.until_ready()
     await calm.settled_versions()
     rule = site.killed_at(1, "", after=after, kind="airflowenvironmentclasses", name=hit.name)
-    assert await killed(site, rule, make(hit), same)
+    assert await site.killed(rule, make(hit), same)
     await calm.leave()
     await hit.leave()
-
-
-async def killed(site: FaultSite, rule: Rule, act: Awaitable[object], same: Callable[[], Awaitable[bool]]) -> bool:
-    """Whether the operator was killed while something was done; another one brings it to the same end."""
-    with site.faults(rule) as script:
-        await act
-
-        async def killed_or_done() -> bool:
-            return not site.operator.running or await same()
-
-        await eventually(killed_or_done, pause=SLOWLY)
-    if script.taken:
-        await eventually(site.stopped)
-        site.operator.start()
-    await eventually(same, pause=SLOWLY)
-    return bool(script.taken)
 
 
 async def until_told(team: Team, act: str) -> None:

@@ -13,6 +13,7 @@ from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import DEPLOYMENT, HTTP_ROUTE, SECRET, Kind, Ref
 from airfield.kube.resources import Resources, answered, relisted, wish
 from airfield.kube.secrets import SecretVersions
+from airfield.relist import relist
 from airfield.watches import Watches
 
 Object = dict[str, Any]
@@ -368,7 +369,7 @@ async def test_a_relist_finds_what_watches_lost() -> None:
     gone = ("team-a", "gone")
     watches = watching(environment(DEMO), environment(gone), tenant("old"))
     lists = Lists(environment(DEMO, version=12, generation=2), tenant("a", "team-a"), blueprint())
-    await watches.relist(lists)  # type: ignore[arg-type]
+    await relist(watches, lists)  # type: ignore[arg-type]
     assert set(watches.resources.environments) == {DEMO}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert set(watches.resources.tenants) == {"a"}
@@ -385,7 +386,7 @@ async def test_what_happens_during_a_relist_is_not_undone() -> None:
         see(watches, tenant("a", "team-a", version=11, generation=2))
 
     lists = Lists(environment(DEMO), environment(OTHER), tenant("a"), meanwhile=meanwhile)
-    await watches.relist(lists)  # type: ignore[arg-type]
+    await relist(watches, lists)  # type: ignore[arg-type]
     assert set(watches.resources.environments) == {DEMO, NEW}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert watches.resources.tenants["a"]["spec"]["namespaces"] == [{"name": "team-a"}]
@@ -401,7 +402,7 @@ async def test_what_comes_and_goes_during_a_relist_stays_away() -> None:
             see(watches, copy.deepcopy(rival))
             see(watches, copy.deepcopy(rival), deleted=True)
 
-    await watches.relist(Lists(environment(DEMO), *rivals, meanwhile=meanwhile))  # type: ignore[arg-type]
+    await relist(watches, Lists(environment(DEMO), *rivals, meanwhile=meanwhile))  # type: ignore[arg-type]
     assert set(watches.resources.environments) == {DEMO}
     assert (watches.resources.tenants, watches.resources.classes) == ({}, {})
 
@@ -409,7 +410,7 @@ async def test_what_comes_and_goes_during_a_relist_stays_away() -> None:
 async def test_a_relist_without_news_has_no_environment_looked_at() -> None:
     watches = watching(environment(DEMO), tenant("a", "team-a"), blueprint())
     lists = Lists(environment(DEMO, version=12), tenant("a", "team-a", version=12), blueprint(version=12))
-    await watches.relist(lists)  # type: ignore[arg-type]
+    await relist(watches, lists)  # type: ignore[arg-type]
     assert queued(watches) == {"in turn": {"a", "standard"}}
 
 
@@ -418,7 +419,7 @@ async def test_a_relist_does_not_hold_a_fleet_twice() -> None:
     bodies = dict(watches.resources.environments)
     anew = environment(OTHER)  # deleted, and made again with the same name
     anew["metadata"]["uid"] = "another"
-    await watches.relist(Lists(environment(DEMO), anew))  # type: ignore[arg-type]
+    await relist(watches, Lists(environment(DEMO), anew))  # type: ignore[arg-type]
     assert watches.resources.environments[DEMO] is bodies[DEMO]
     assert watches.resources.environments[OTHER] == anew
 
