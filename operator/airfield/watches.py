@@ -7,7 +7,7 @@ from typing import Any, Final
 from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.environment.reasons import Reason
 from airfield.kube import kinds
-from airfield.kube.inventory import Child, Inventory, environment_of, tenant_of
+from airfield.kube.inventory import Child, Inventory, tenant_of
 from airfield.kube.kinds import Kind, Ref
 from airfield.kube.resources import Resources, namespaces_of, slim, wish
 from airfield.kube.secrets import SecretVersions
@@ -182,9 +182,8 @@ class Watches:
 
     def knows(self, obj: Object) -> bool:
         """Whether an object of an environment, or any Secret, was seen in that very version."""
-        if obj["kind"] == kinds.SECRET.kind:
-            return not self.secrets.is_news(obj) and (environment_of(obj) is None or self.inventory.knows(obj))
-        return self.inventory.knows(obj)
+        news = obj["kind"] == kinds.SECRET.kind and self.secrets.is_news(obj)
+        return not news and self.inventory.knows(obj)
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """What was not in a complete list is gone."""

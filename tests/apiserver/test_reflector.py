@@ -170,7 +170,20 @@ async def test_of_a_later_list_only_what_has_another_version_is_read(
     monkeypatch.setattr(KubeClient, "_events", losing)
     for name in ("a", "b", "c"):
         await kube.apply(config(namespace, name, text="old"))
-    sink = Recorder()
+    sink, read = Recorder(), list[str]()
+    get, pages = KubeClient.get, KubeClient.pages
+
+    async def getting(self: KubeClient, ref: Ref) -> dict[str, Any] | None:
+        read.append(ref.name)
+        return await get(self, ref)
+
+    async def paging(self: KubeClient, *arguments: Any, metadata_only: bool) -> AsyncIterator[Any]:
+        read.append("versions" if metadata_only else "all")
+        async for page in pages(self, *arguments, metadata_only=metadata_only):
+            yield page
+
+    monkeypatch.setattr(KubeClient, "get", getting)
+    monkeypatch.setattr(KubeClient, "pages", paging)
     reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL, resync_seconds=1.0)
     async with reflecting(reflector):
         lost[0] = True
@@ -186,6 +199,40 @@ async def test_of_a_later_list_only_what_has_another_version_is_read(
             "d": "new",
         }
         assert sink.taken == ["a", "b", "c", "b", "d"]
+        assert read[:2] == ["all", "versions"]
+        assert [each for each in read if each not in {"all", "versions"}] == ["b", "d"]
+        # Too many to be read one by one.
+        await asyncio.gather(*(kube.apply(config(namespace, f"m{number}", text="new")) for number in range(30)))
+        await until(lambda: len(sink.there) == 33)
+        assert read.count("all") == 2
+        assert {found["data"]["text"] for name, found in sink.there.items() if name != "a"} == {"new"}
+
+
+async def test_after_a_failure_all_is_read(kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, pages, read = KubeClient._events, KubeClient.pages, list[bool]()
+
+    async def failing(self: KubeClient, *arguments: Any) -> AsyncIterator[dict[str, Any]]:
+        async for event in events(self, *arguments):
+            if len(read) == 2:
+                raise ApiError(500, "InternalError", "something is wrong")
+            yield event
+
+    async def paging(self: KubeClient, *arguments: Any, metadata_only: bool) -> AsyncIterator[Any]:
+        read.append(metadata_only)
+        async for page in pages(self, *arguments, metadata_only=metadata_only):
+            yield page
+
+    monkeypatch.setattr(KubeClient, "_events", failing)
+    monkeypatch.setattr(KubeClient, "pages", paging)
+    monkeypatch.setattr("airfield.kube.reflector.PAUSE_FIRST", 0.1)
+    await kube.apply(config(namespace, "a"))
+    sink = Recorder()
+    reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL, resync_seconds=1.0)
+    async with reflecting(reflector):
+        await until(lambda: len(read) == 2)
+        await kube.apply(config(namespace, "b"))  # an event, so that it fails
+        await until(lambda: len(read) >= 4)
+        assert read[:4] == [False, True, False, True]
 
 
 async def test_of_secrets_only_the_metadata_is_read(kube: KubeClient, namespace: str) -> None:

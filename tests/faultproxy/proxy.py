@@ -42,7 +42,7 @@ class FaultProxy:
         self.seen: list[Seen] = []
         self.port = 0
         self._upstream = upstream
-        self._first_answers: dict[str, tuple[int, bytes, str]] = {}
+        self._first_answers: dict[tuple[str, str], tuple[int, bytes, str]] = {}
         self._loop = asyncio.new_event_loop()
         self._session: aiohttp.ClientSession
         self._runner: web.ServerRunner
@@ -131,8 +131,8 @@ class FaultProxy:
                 return _refusal(action)
             case Say(document):
                 return web.json_response(document)
-            case Stale() if incoming.path_qs in self._first_answers:
-                status, text, content_type = self._first_answers[incoming.path_qs]
+            case Stale() if _question(incoming) in self._first_answers:
+                status, text, content_type = self._first_answers[_question(incoming)]
                 return web.Response(status=status, body=text, headers={"Content-Type": content_type})
             case Late(seconds):
                 await asyncio.sleep(seconds)
@@ -171,9 +171,14 @@ class FaultProxy:
                 return response
             text = await answer.read()
             if asked.verb in {"get", "list"}:
-                self._first_answers.setdefault(incoming.path_qs, (answer.status, text, content_type))
+                self._first_answers.setdefault(_question(incoming), (answer.status, text, content_type))
             kept = {name: value for name, value in answer.headers.items() if name in {"Content-Type", "Retry-After"}}
             return web.Response(status=answer.status, body=text, headers=kept)
+
+
+def _question(incoming: web.BaseRequest) -> tuple[str, str]:
+    """What is asked for, and in which form."""
+    return incoming.path_qs, incoming.headers.get("Accept", "")
 
 
 def _refusal(answer: Answer) -> web.Response:

@@ -435,6 +435,28 @@ def test_a_list_of_objects_finds_what_watches_lost() -> None:
     assert queued(watches) == {"environments": {DEMO, OTHER}}
 
 
+@pytest.mark.parametrize(
+    ("obj", "known"),
+    [
+        (lambda: deployment(), True),
+        (lambda: deployment(version=11), False),
+        (lambda: deployment(name="other"), False),
+        (lambda: deployment(name="other", of=""), True),  # nobody's: nothing to take in
+        (lambda: deployment(version=11, of=""), False),  # it was somebody's
+        (lambda: secret("given"), True),
+        (lambda: secret("given", version=11), False),
+        (lambda: secret("another"), False),
+        (lambda: secret("ours", of="demo"), True),
+        (lambda: secret("ours", version=11, of="demo"), False),
+        (lambda: secret("answered", version=11, of="demo"), False),  # its readers have not been told
+    ],
+)
+def test_what_is_known_of_a_list(obj: Callable[[], Object], known: bool) -> None:
+    watches = watching(deployment(), secret("given"), secret("ours", of="demo"), secret("answered", of="demo"))
+    watches.inventory.observe(secret("answered", version=11, of="demo"))
+    assert watches.knows(obj()) == known
+
+
 def secret(name: str, *, version: int = 10, of: str | None = None) -> Object:
     labels = {"airfield.dev/environment": of} if of else {}
     metadata = {"namespace": "team-a", "name": name, "uid": name, "resourceVersion": str(version), "labels": labels}

@@ -53,7 +53,7 @@ def build(program: str | None) -> None:
 @name_option
 @click.option("--control-plane", "only_control_plane", is_flag=True, help="Only the control plane, without a node.")
 @click.option("--bare", is_flag=True, help="With --control-plane: only etcd and the API server.")
-@click.option("--kwok-nodes", type=click.IntRange(0, 1000), default=0, help="With --control-plane: simulated nodes.")
+@click.option("--kwok-nodes", type=click.IntRange(0, 100), default=0, help="With --control-plane: simulated nodes.")
 def up(name: str, only_control_plane: bool, bare: bool, kwok_nodes: int) -> None:
     """Start an instance, or repair it; harmless if it runs."""
     options = Options("control-plane" if only_control_plane else "node", bare, kwok_nodes)

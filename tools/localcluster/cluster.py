@@ -129,6 +129,11 @@ class Cluster:
             processes=alive,
         )
 
+    def processes(self) -> list[str]:
+        """Every process that the instance was started with, whether it runs or not."""
+        instance = Instance.load(self.name)
+        return [] if instance is None else self._processes(instance).names()
+
     def pid(self, process: str) -> int | None:
         """The process id of one of the instance's processes, `kube-apiserver` for instance; None if it does not run."""
         instance = Instance.load(self.name)

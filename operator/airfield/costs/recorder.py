@@ -134,6 +134,7 @@ class Recorder:
     def _look(self, *, settle: bool) -> None:
         """Record what has changed since the last look; with `settle` also what has come and gone."""
         charges, now = self._fleet.look(), self._clock()
+        used_in = month_of(self._looked or now)  # what is settled in the first second of a month was used before
         tenants = {
             charge.tenant
             for key in charges.keys() | self._known.keys()
@@ -147,11 +148,11 @@ class Recorder:
             if charge.tenant in due:
                 due[charge.tenant][key] = charge
         for tenant, of_tenant in due.items():
-            self._record(tenant, of_tenant, now, settle=settle)
+            self._record(tenant, of_tenant, now, used_in, settle=settle)
         if settle:
             self._usage.pending.clear()  # what is left was of environments that are gone
 
-    def _record(self, tenant: str, charges: Mapping[Key, Charge], now: datetime, *, settle: bool) -> None:
+    def _record(self, tenant: str, charges: Mapping[Key, Charge], now: datetime, used_in: str, *, settle: bool) -> None:
         book = self._books.setdefault(tenant, _Book(Page(tenant, month_of(now), 1, {}), None))
         lasting: dict[Key, Terms] = {key: segment.terms for key, segment in book.page.open().items()}
         wanted = {key: self._fleet.fitted(charge, lasting.get(key)) for key, charge in charges.items()}
@@ -161,7 +162,7 @@ class Recorder:
         used = {key: pending.pop(key) for key in lasting if key in pending}
         if not book.due:
             book.at = max(book.at, monotonic() + GATHER)
-        for page in advance(book.page, now, wanted, self._ran, used):
+        for page in advance(book.page, now, wanted, self._ran, used, used_in):
             book.page = book.due[page.name] = page
 
     def _ran(self, key: Key, since: datetime, until: datetime) -> Spent:

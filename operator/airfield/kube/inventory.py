@@ -140,10 +140,12 @@ class Inventory:
         return key or home
 
     def knows(self, obj: Mapping[str, Any]) -> bool:
-        """Whether an object, of which the metadata is given, is known in that very version."""
+        """Whether there is nothing to take in of an object, of which the metadata is given: it was, in that version."""
         ref, version = Ref.of(obj), _version(obj)
         home = self._home.get(ref)
-        return home is not None and version is not None and version == self._seen[home][ref].version
+        if home is None:
+            return self._key_of(obj) is None
+        return version is not None and version == self._seen[home][ref].version
 
     def forget(self, obj: Mapping[str, Any]) -> Key | None:
         """Take in a DELETED event; the environment that the object belonged to, if any."""

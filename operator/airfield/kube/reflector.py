@@ -1,8 +1,8 @@
 """Keeps a cache like a collection of the API server: LIST, then WATCH, for ever.
 
 For the objects of environments, of which a large fleet has a hundred thousand: a page at a time, nothing kept but what
-the sink keeps. Each later list only asks which versions there are, and what is not known in that version is read. Our
-own resources are watched through kopf.
+the sink keeps. As long as the watch goes well, each later list only asks which versions there are, and what is not
+known in that version is read. Our own resources are watched through kopf.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ PAUSE_FIRST, PAUSE_MAX = 0.5, 30.0
 """Seconds after a failure: doubling from the first to the most."""
 UNSERVED_PAUSE = 5.0
 """Seconds until it is looked again whether the API server serves a kind by now."""
+FEW = 20
+"""Objects that are read one by one; if more of them are not as the watch said, all are listed."""
 BURST = 50
 """Events after which others have their turn."""
 
@@ -75,6 +77,8 @@ class Reflector:
         self._namespace, self._selector, self._metadata_only = namespace, label_selector, metadata_only
         self._resync, self._on_event, self._on_served = resync_seconds, on_event, on_served
         self._version = ""
+        self._trusted = False
+        """Whether the watch has told all since the last list, as far as it knows."""
         self._due = 0.0
         self.filled = asyncio.Event()
         self.listed_at = time.monotonic()
@@ -92,6 +96,7 @@ class Reflector:
                 await self._watch()
                 pause = PAUSE_FIRST
             except ApiError as error:
+                self._trusted = False
                 if error.gone:
                     self._version = ""  # what came meanwhile is forgotten by the server: list anew, at once
                     continue
@@ -102,33 +107,42 @@ class Reflector:
                 log.warning("watching %s: %s; next try in %.1f s", self._kind.plural, error.message, pause)
             except Exception:
                 log.exception("watching %s failed; next try in %.1f s", self._kind.plural, pause)
-                self._version = ""
+                self._trusted, self._version = False, ""
             else:
                 continue
             await asyncio.sleep(pause * random.uniform(1, 1.25))  # noqa: S311 - jitter
             pause = min(pause * 2, PAUSE_MAX)
 
     async def _list(self) -> None:
-        refs: set[Ref] = set()
-        version = ""
-        again = bool(self._version)  # then all of it should be known: in a large fleet to read it takes seconds
-        brief = self._metadata_only or again
-        pages = self._kube.pages(self._kind, self._namespace, self._selector, metadata_only=brief)
+        refs, strange, version = set[Ref](), list[Ref](), ""
+        brief = self._trusted and not self._metadata_only  # to read all of a large fleet takes seconds
+        pages = self._kube.pages(
+            self._kind, self._namespace, self._selector, metadata_only=brief or self._metadata_only
+        )
         async for objects, latest in pages:
             version = latest
             for obj in objects:
                 ref = Ref.of(obj)
                 refs.add(ref)
-                if again and self._sink.knows(obj):
+                if self._trusted and self._sink.knows(obj):
                     continue
-                whole = obj if self._metadata_only or not again else await self._kube.get(ref)
-                if whole is not None:  # if it is gone by now, the watch will tell
-                    self._sink.seen(whole)
+                if brief:
+                    strange.append(ref)
+                else:
+                    self._sink.seen(obj)
             await asyncio.sleep(0)
+        if len(strange) > FEW:
+            self._trusted = False
+            await self._list()
+            return
+        for ref in strange:
+            found = await self._kube.get(ref)
+            if found is not None:  # if it is gone by now, the watch will tell
+                self._sink.seen(found)
         if self._on_served is not None:
             self._on_served(True)
         self._sink.listed(self._kind, self._namespace, refs, version)
-        self._version = version
+        self._version, self._trusted = version, True
         self.listed_at = time.monotonic()
         # Not all kinds at the same time: that would be a burst of work every ten minutes.
         self._due = self.listed_at + self._resync * random.uniform(0.75, 1.25)  # noqa: S311

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from airfield.kube.inventory import Key
 
-MEMORY: Final = timedelta(hours=2)
-"""For which a pod that has ended and is gone is remembered: twice the time after which it is in the ledger."""
+MEMORY: Final = timedelta(hours=4)
+"""For which a pod that has ended and is gone is remembered. By the second full hour it should be in the ledger."""
 NOTHING: Final = Decimal(0)
 
 

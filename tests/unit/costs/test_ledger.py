@@ -59,7 +59,8 @@ class Chain:
 
     def see(self, now: datetime, wanted: Mapping[Key, Terms], **spent: Any) -> list[Page]:
         """Record something; what is written for it."""
-        found = list(advance(self.last, now, wanted, spent.get("ran", idle), spent.get("used", {})))
+        ran, used, used_in = spent.get("ran", idle), spent.get("used", {}), spent.get("used_in", month_of(now))
+        found = list(advance(self.last, now, wanted, ran, used, used_in))
         for page in found:
             self.last = self.pages[page.name] = page
         return found
@@ -213,6 +214,27 @@ def test_tasks_over_the_end_of_a_month() -> None:
     chain.see(january + timedelta(hours=5), {DEMO: terms(cpu="0")}, ran=ran)
     hours = {month: chain.lines(month, at(days=100))[0].cpu_hours for month in ("2026-11", "2026-12", "2027-01")}
     assert hours == {"2026-11": 2, "2026-12": 31 * 24, "2027-01": 1}
+
+
+@pytest.mark.parametrize(
+    ("used_in", "hours"),
+    [
+        ("2026-10", [2, 0, 0]),
+        ("2026-11", [2, 0, 0]),
+        ("2026-12", [0, 2, 0]),
+        ("2027-01", [0, 0, 2]),
+        ("2027-02", [0, 0, 2]),
+    ],
+)
+def test_use_is_of_the_month_that_it_was_in(used_in: str, hours: list[int]) -> None:
+    """Not of the last month in which anything else was written; nor, if a clock is wrong, of one that is not there."""
+    chain = Chain()
+    chain.see(START, {DEMO: terms()})
+    used = {DEMO: Spent(cpu=Decimal(7200))}
+    (page,) = chain.see(bounds("2026-12")[1] + timedelta(hours=1), {DEMO: terms()}, used=used, used_in=used_in)
+    assert page.open()[DEMO].used == used[DEMO]
+    months = ("2026-11", "2026-12", "2027-01")
+    assert [chain.lines(month, at(days=100))[0].used_cpu_hours for month in months] == hours
 
 
 def test_use_has_no_price() -> None:

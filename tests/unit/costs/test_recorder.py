@@ -23,7 +23,8 @@ from airfield.kube.task_pods import TaskPods
 Json = dict[str, Any]
 Segments = list[Segment]
 DEMO: Key = ("team-a", "demo")
-START = datetime(2026, 11, 30, 23, tzinfo=UTC)
+START = datetime(2026, 11, 12, 8, 20, tzinfo=UTC)
+MONTHS_END = datetime(2026, 11, 30, 23, tzinfo=UTC)
 
 
 class Server:
@@ -121,6 +122,13 @@ class World:
             await self.turn(seconds=1)
 
 
+def task(since: datetime) -> Json:
+    """A pod of a task, as it runs."""
+    metadata = {"namespace": "team-a", "name": "task", "uid": "t", "labels": {"airfield.dev/environment": "demo"}}
+    container = {"resources": {"requests": {"cpu": "2"}}}
+    return {"metadata": metadata, "spec": {"containers": [container]}, "status": {"startTime": since.isoformat()}}
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -176,6 +184,7 @@ async def test_a_tenant_of_which_nothing_is_left(world: World) -> None:
 
 
 async def test_another_tenants_now(world: World) -> None:
+    world.now = MONTHS_END
     world.want()
     await world.turn()
     world.want(tenant="b")
@@ -202,20 +211,18 @@ async def test_two_that_believe_to_lead(world: World) -> None:
 async def test_what_was_used_is_written_every_hour(world: World) -> None:
     world.want()
     await world.turn()
-    for _ in range(60):
+    for _ in range(100):
         world.usage.pending[DEMO] = world.usage.pending.get(DEMO, Spent()) + Spent(cpu=Decimal(60))
         await world.turn(minutes=1)
     assert len(world.server.writes) <= 3
-    assert sum(each.used.cpu for page in world.server.pages().values() for each in page[DEMO]) == 3600
+    assert sum(each.used.cpu for page in world.server.pages().values() for each in page[DEMO]) == 6000
 
 
 async def test_who_begins_to_lead_writes_at_the_next_full_hour(world: World) -> None:
     """What tasks requested is not lost by that, and a restart writes nothing."""
-    metadata = {"namespace": "team-a", "name": "task", "uid": "t", "labels": {"airfield.dev/environment": "demo"}}
-    requests = {"resources": {"requests": {"cpu": "2"}}}
     world.want()
     await world.turn()
-    pod = {"metadata": metadata, "spec": {"containers": [requests]}, "status": {"startTime": world.now.isoformat()}}
+    pod = task(world.now)
     world.tasks.seen(pod)
     await world.turn(minutes=5)
     world.tasks.gone(pod)
@@ -226,6 +233,34 @@ async def test_who_begins_to_lead_writes_at_the_next_full_hour(world: World) -> 
     await world.turn(minutes=30)
     assert len(world.server.writes) == 2
     assert world.server.segments()[0].tasks.cpu == 2 * 300
+
+
+async def test_nothing_is_lost_when_nobody_leads_at_a_full_hour(world: World) -> None:
+    world.want()
+    await world.turn()
+    pod = task(world.now)
+    world.tasks.seen(pod)
+    await world.turn(minutes=5)
+    world.tasks.gone(pod)
+    world.start()
+    await world.turn(minutes=40)
+    for _ in range(59):
+        await world.turn(minutes=1)
+        world.tasks.retain("", ())
+    assert world.server.segments()[0].tasks.cpu == 2 * 300
+
+
+async def test_what_was_used_before_a_month_began_is_of_the_last_one(world: World) -> None:
+    """Also when nothing is written but that, and then of the new one."""
+    world.now = MONTHS_END
+    world.want()
+    await world.turn()
+    for used in (5, 7, 11):
+        await world.turn(minutes=59, seconds=59)
+        world.usage.pending[DEMO] = Spent(cpu=Decimal(used))
+        await world.turn(seconds=1)
+    pages = world.server.pages()
+    assert [sum(each.used.cpu for each in page[DEMO]) for page in pages.values()] == [5, 18]
 
 
 async def test_the_last_writes(world: World) -> None:

@@ -111,7 +111,7 @@ class _Campaign:
 
     def _cluster(self) -> dict[str, float]:
         cluster = self.world.cluster
-        pids = {process: cluster.pid(process) for process in cluster.status().processes or ()}
+        pids = {process: cluster.pid(process) for process in cluster.processes() if process != "storage"}
         return {process: Usage.of(pid).own for process, pid in pids.items() if pid is not None}
 
     @asynccontextmanager
