@@ -438,7 +438,7 @@ def test_a_list_of_objects_finds_what_watches_lost() -> None:
 @pytest.mark.parametrize(
     ("obj", "known"),
     [
-        (lambda: deployment(), True),
+        (deployment, True),
         (lambda: deployment(version=11), False),
         (lambda: deployment(name="other"), False),
         (lambda: deployment(name="other", of=""), True),  # nobody's: nothing to take in
