@@ -60,6 +60,12 @@ async def report(doors: Doors, came_to: Pass) -> None:
     """Write the status, if it is another than the one that is there, and tell of it."""
     environment, previous = came_to.environment, came_to.previous
     metadata, run = environment.metadata, came_to.run
+    findings = _findings(run) | {"granted": came_to.granted} if run is not None else {}
+    told = came_to.body, came_to.outcomes, came_to.beside, findings, came_to.paused, came_to.deleting
+    if run is not None:
+        if run.reported == told:  # most looks find what the last one has found
+            return
+        run.reported = None
     changes: dict[str, Any] = {
         # A paused environment's latest wish is noticed, not acted upon: nobody may take its Ready for an answer.
         "observed_generation": previous.observed_generation if came_to.paused else metadata.generation,
@@ -73,13 +79,14 @@ async def report(doors: Doors, came_to: Pass) -> None:
             beside=came_to.beside,
         ),
     }
-    if run is not None:
-        changes |= {**_findings(run), "granted": came_to.granted}
+    changes |= findings
     if not came_to.paused and not came_to.deleting:
         changes["history"] = _history(doors, came_to, changes["conditions"])
     status = previous.model_copy(update=changes)
     document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     if document == came_to.body.get("status"):
+        if run is not None:
+            run.reported = told
         return
     ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
     live = await doors.kube.apply_status(ref, document, uid=metadata.uid)

@@ -87,6 +87,8 @@ class Run:
     certificate: Certificate | str | None = None
     """What the Secret holds that the environment is served with, or what is wrong with it; None where there is none."""
     looked_at_certificate: bool = False
+    reported: object = None
+    """What the status was made of when it was last found to say all of it; None until then."""
     reached: bool = False
     """Whether the database has answered; until something goes wrong it is not asked again."""
 
