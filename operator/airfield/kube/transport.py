@@ -94,8 +94,7 @@ class Transport:
             self._credentials.url,
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._credentials.ssl or True),
             timeout=TIMEOUT,
-            # Within a cluster's network to compress long lists costs both sides more than to send them.
-            headers={"User-Agent": "airfield", "Accept-Encoding": "identity"},
+            headers={"User-Agent": "airfield"},
             trace_configs=[_before_writes(self._before_write)] if self._before_write else None,
         )
         return self
