@@ -93,9 +93,9 @@ class _Ends:
     def seen(self, obj: Object) -> None:
         """Is for kopf to tell."""
 
-    def knows(self, obj: Object) -> bool:
+    def knows(self, ref: Ref, version: str) -> bool:
         """Nothing is read of it."""
-        del obj
+        del ref, version
         return True
 
     def gone(self, obj: Object) -> None:
@@ -140,10 +140,10 @@ class _Namespaces:
         """One is gone."""
         self.watches.namespace(obj, deleted=True)
 
-    def knows(self, obj: Object) -> bool:
+    def knows(self, ref: Ref, version: str) -> bool:
         """Whether it is as it was seen."""
-        known = self.watches.resources.namespaces.get(obj["metadata"]["name"])
-        return known is not None and known.version == obj["metadata"]["resourceVersion"]
+        known = self.watches.resources.namespaces.get(ref.name)
+        return known is not None and known.version == version
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """Whatever is not in the list, and not newer, is gone."""
@@ -168,9 +168,9 @@ class _Belongings:
         """One is gone."""
         self.watches.belonging(obj, deleted=True)
 
-    def knows(self, obj: Object) -> bool:
+    def knows(self, ref: Ref, version: str) -> bool:
         """Whether it is as it was seen."""
-        return self.watches.belongings.knows(obj)
+        return self.watches.belongings.knows(ref, version)
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """Whatever is not in the list, and not newer, is gone."""

@@ -169,7 +169,10 @@ class Watches:
         self._child(obj, self.inventory.observe)
         if obj["kind"] == kinds.POD.kind:
             self.tasks.seen(obj)
-        if obj["kind"] == kinds.SECRET.kind and self.secrets.is_news(obj):
+        metadata = obj["metadata"]
+        if obj["kind"] == kinds.SECRET.kind and not self.secrets.knows(
+            (metadata["namespace"], metadata["name"]), metadata.get("resourceVersion", "")
+        ):
             self.look_again(self.secrets.observe(obj) | self._administered(obj))
 
     def gone(self, obj: Object) -> None:
@@ -180,10 +183,12 @@ class Watches:
         if obj["kind"] == kinds.SECRET.kind:
             self.look_again(self.secrets.forget(obj))
 
-    def knows(self, obj: Object) -> bool:
-        """Whether an object of an environment, or any Secret, was seen in that very version."""
-        news = obj["kind"] == kinds.SECRET.kind and self.secrets.is_news(obj)
-        return not news and self.inventory.knows(obj)
+    def knows(self, ref: Ref, version: str) -> bool:
+        """Whether an object of an environment, or any Secret, was seen in that very resourceVersion."""
+        known = self.inventory.knows(ref, version)
+        if ref.kind != kinds.SECRET.kind:
+            return known
+        return self.secrets.knows((ref.namespace, ref.name), version) and (known or self.inventory.find(ref) is None)
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """What was not in a complete list is gone."""

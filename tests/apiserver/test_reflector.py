@@ -35,9 +35,9 @@ class Recorder:
         self.there[obj["metadata"]["name"]] = obj
         self.taken.append(obj["metadata"]["name"])
 
-    def knows(self, obj: Mapping[str, Any]) -> bool:
-        known = self.there.get(obj["metadata"]["name"], {"metadata": {}})
-        return bool(known["metadata"].get("resourceVersion") == obj["metadata"]["resourceVersion"])
+    def knows(self, ref: Ref, version: str) -> bool:
+        known = self.there.get(ref.name, {"metadata": {}})
+        return bool(known["metadata"].get("resourceVersion") == version)
 
     def gone(self, obj: Mapping[str, Any]) -> None:
         self.there.pop(obj["metadata"]["name"], None)
@@ -157,6 +157,27 @@ async def test_it_lists_again_when_it_is_time(kube: KubeClient, namespace: str) 
         await until(lambda: sink.lists >= 2)
 
 
+def spying(monkeypatch: pytest.MonkeyPatch, read: list[str]) -> None:
+    """Note what is read: "all", "versions", or the name of an object."""
+    get, pages, versions = KubeClient.get, KubeClient.pages, KubeClient.versions
+
+    def getting(self: KubeClient, ref: Ref) -> Any:
+        read.append(ref.name)
+        return get(self, ref)
+
+    def paging(self: KubeClient, *arguments: Any, **options: Any) -> Any:
+        read.append("all")
+        return pages(self, *arguments, **options)
+
+    def comparing(self: KubeClient, *arguments: Any) -> Any:
+        read.append("versions")
+        return versions(self, *arguments)
+
+    monkeypatch.setattr(KubeClient, "get", getting)
+    monkeypatch.setattr(KubeClient, "pages", paging)
+    monkeypatch.setattr(KubeClient, "versions", comparing)
+
+
 async def test_of_a_later_list_only_what_has_another_version_is_read(
     kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,19 +192,7 @@ async def test_of_a_later_list_only_what_has_another_version_is_read(
     for name in ("a", "b", "c"):
         await kube.apply(config(namespace, name, text="old"))
     sink, read = Recorder(), list[str]()
-    get, pages = KubeClient.get, KubeClient.pages
-
-    async def getting(self: KubeClient, ref: Ref) -> dict[str, Any] | None:
-        read.append(ref.name)
-        return await get(self, ref)
-
-    async def paging(self: KubeClient, *arguments: Any, metadata_only: bool) -> AsyncIterator[Any]:
-        read.append("versions" if metadata_only else "all")
-        async for page in pages(self, *arguments, metadata_only=metadata_only):
-            yield page
-
-    monkeypatch.setattr(KubeClient, "get", getting)
-    monkeypatch.setattr(KubeClient, "pages", paging)
+    spying(monkeypatch, read)
     reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL, resync_seconds=1.0)
     async with reflecting(reflector):
         lost[0] = True
@@ -209,7 +218,7 @@ async def test_of_a_later_list_only_what_has_another_version_is_read(
 
 
 async def test_after_a_failure_all_is_read(kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    events, pages, read = KubeClient._events, KubeClient.pages, list[bool]()
+    events, read = KubeClient._events, list[str]()
 
     async def failing(self: KubeClient, *arguments: Any) -> AsyncIterator[dict[str, Any]]:
         async for event in events(self, *arguments):
@@ -217,14 +226,9 @@ async def test_after_a_failure_all_is_read(kube: KubeClient, namespace: str, mon
                 raise ApiError(500, "InternalError", "something is wrong")
             yield event
 
-    async def paging(self: KubeClient, *arguments: Any, metadata_only: bool) -> AsyncIterator[Any]:
-        read.append(metadata_only)
-        async for page in pages(self, *arguments, metadata_only=metadata_only):
-            yield page
-
     monkeypatch.setattr(KubeClient, "_events", failing)
-    monkeypatch.setattr(KubeClient, "pages", paging)
     monkeypatch.setattr("airfield.kube.reflector.PAUSE_FIRST", 0.1)
+    spying(monkeypatch, read)
     await kube.apply(config(namespace, "a"))
     sink = Recorder()
     reflector = Reflector(kube, CONFIG_MAP, sink, namespace=namespace, label_selector=LABEL, resync_seconds=1.0)
@@ -232,7 +236,7 @@ async def test_after_a_failure_all_is_read(kube: KubeClient, namespace: str, mon
         await until(lambda: len(read) == 2)
         await kube.apply(config(namespace, "b"))  # an event, so that it fails
         await until(lambda: len(read) >= 4)
-        assert read[:4] == [False, True, False, True]
+        assert read[:4] == ["all", "versions", "all", "versions"]
 
 
 async def test_of_secrets_only_the_metadata_is_read(kube: KubeClient, namespace: str) -> None:
@@ -292,6 +296,9 @@ async def test_a_kind_that_comes_and_goes(
         widget = {"apiVersion": kind.api_version, "kind": "Widget", "metadata": {"name": "a", "namespace": namespace}}
         kubectl(control_plane, "apply", "-f", "-", text=json.dumps(widget))
         await until(lambda: "a" in sink.there)
+        pages = [page async for page in kube.versions(kind, namespace, "")]
+        found = sink.there["a"]["metadata"]["resourceVersion"]
+        assert [objects for objects, _ in pages] == [[(Ref(kind.api_version, "Widget", namespace, "a"), found)]]
         kubectl(control_plane, "delete", f"crd/widgets.{group}")
         await until(lambda: not told[-1])
         assert not sink.there

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from sys import intern
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airfield.api import meta
+from airfield.kube import versions
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import POD, Kind, Ref, kind_named
 from airfield.kube.transport import Object, Transport
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 PAGE = 100
 """Objects in an answer: a Deployment takes 40 KiB of memory until it is boiled down."""
+LONG_PAGE = 250
+"""Objects in an answer of which only the versions are read; it takes up to 4 KiB for each."""
 RETRIES = 3
 """How often a list is begun anew whose snapshot the server has forgotten."""
 
@@ -26,7 +31,10 @@ _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OTHER_UID = re.compile("UID in (the )?precondition")  # the API server has two texts for it
 
+T = TypeVar("T")
 Objects = list[Object]
+Versioned = list[tuple[Ref, str]]
+"""Objects' names with their resourceVersions."""
 Patch = list[Any] | dict[str, Any]
 """A JSON patch (RFC 6902), or a merge patch (RFC 7386)."""
 
@@ -77,7 +85,7 @@ class KubeClient(Transport):
                 return items
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
-    async def pages(
+    def pages(
         self, kind: Kind, namespace: str, label_selector: str, *, metadata_only: bool = False
     ) -> AsyncIterator[tuple[Objects, str]]:
         """The objects of a kind, a page at a time, each page with the resourceVersion of the whole list.
@@ -85,24 +93,56 @@ class KubeClient(Transport):
         Raises:
             ApiError: `gone` when the server has forgotten the snapshot that the pages come from.
         """
+
+        def read(text: bytes) -> tuple[Objects, str, str]:
+            page = json.loads(text)
+            metadata = page.get("metadata", {})
+            items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or ()]
+            return items, metadata.get("resourceVersion", ""), metadata.get("continue", "")
+
+        return self._pages(kind, namespace, label_selector, PAGE, _METADATA_LIST if metadata_only else "", read)
+
+    def versions(self, kind: Kind, namespace: str, label_selector: str) -> AsyncIterator[tuple[Versioned, str]]:
+        """Which objects there are of a kind, each with its resourceVersion; pages and errors as those of `pages`."""
+
+        def read(text: bytes) -> tuple[Versioned, str, str]:
+            page = versions.versions(text)
+            of = intern(kind.api_version), intern(kind.kind)
+            items = [(Ref(*of, intern(space), name), version) for space, name, version in page.objects]
+            return items, page.version, page.token
+
+        return self._pages(kind, namespace, label_selector, LONG_PAGE, versions.ACCEPT, read)
+
+    async def _pages(
+        self,
+        kind: Kind,
+        namespace: str,
+        label_selector: str,
+        limit: int,
+        accept: str,
+        read: Callable[[bytes], tuple[T, str, str]],
+    ) -> AsyncIterator[tuple[T, str]]:
+        """Pages of a list. `read` finds in an answer what to yield, the list's version, and the next page's token."""
         where = f"{kind.plural} in {namespace}" if namespace else kind.plural
-        query = {"limit": str(PAGE)} | ({"labelSelector": label_selector} if label_selector else {})
+        query = {"limit": str(limit)} | ({"labelSelector": label_selector} if label_selector else {})
         token = ""
         while True:
-            page = await self._request(
+            text = await self._send(
                 "list",
                 where,
                 "GET",
                 kind.path(namespace),
-                kind=kind.kind,
-                query={**query, **({"continue": token} if token else {})},
-                headers={"Accept": _METADATA_LIST} if metadata_only else {},
+                kind.kind,
+                {**query, **({"continue": token} if token else {})},
+                headers={"Accept": accept} if accept else {},
                 idempotent=True,
             )
-            metadata = page.get("metadata", {})
-            items = [{**item, "apiVersion": kind.api_version, "kind": kind.kind} for item in page.get("items") or ()]
-            yield items, metadata.get("resourceVersion", "")
-            token = metadata.get("continue", "")
+            try:
+                items, version, token = read(text)
+            except ValueError as error:
+                message = f"list {where}: the answer cannot be read: {error}; it begins {text[:200]!r}"
+                raise ApiError(502, "BadGateway", message) from error
+            yield items, version
             if not token:
                 return
 

@@ -139,13 +139,10 @@ class Inventory:
                 self._revise(key, ref)
         return key or home
 
-    def knows(self, obj: Mapping[str, Any]) -> bool:
-        """Whether there is nothing to take in of an object, of which the metadata is given: it was, in that version."""
-        ref, version = Ref.of(obj), _version(obj)
+    def knows(self, ref: Ref, version: str) -> bool:
+        """Whether an object was taken in in that very resourceVersion."""
         home = self._home.get(ref)
-        if home is None:
-            return self._key_of(obj) is None
-        return version is not None and version == self._seen[home][ref].version
+        return home is not None and version.isdecimal() and int(version) == self._seen[home][ref].version
 
     def forget(self, obj: Mapping[str, Any]) -> Key | None:
         """Take in a DELETED event; the environment that the object belonged to, if any."""

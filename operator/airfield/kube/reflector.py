@@ -45,8 +45,8 @@ class Sink(Protocol):
     def gone(self, obj: Mapping[str, Any]) -> None:
         """An object is gone; its last state."""
 
-    def knows(self, obj: Mapping[str, Any]) -> bool:
-        """Whether an object, of which the metadata is given, was taken in at that very version."""
+    def knows(self, ref: Ref, version: str) -> bool:
+        """Whether an object was taken in in that very resourceVersion."""
 
     def listed(self, kind: Kind, namespace: str, refs: Collection[Ref], version: str) -> None:
         """Whatever else of that kind (in that namespace, if it is not "") was older than `version` is gone."""
@@ -92,7 +92,7 @@ class Reflector:
         while True:
             try:
                 if not self._version or time.monotonic() >= self._due:
-                    await self._list()
+                    await (self._compare() if self._trusted else self._list())
                 await self._watch()
                 pause = PAUSE_FIRST
             except ApiError as error:
@@ -114,31 +114,36 @@ class Reflector:
             pause = min(pause * 2, PAUSE_MAX)
 
     async def _list(self) -> None:
-        refs, strange, version = set[Ref](), list[Ref](), ""
-        brief = self._trusted and not self._metadata_only  # to read all of a large fleet takes seconds
-        pages = self._kube.pages(
-            self._kind, self._namespace, self._selector, metadata_only=brief or self._metadata_only
-        )
+        """Take in all that there is."""
+        refs, version = set[Ref](), ""
+        pages = self._kube.pages(self._kind, self._namespace, self._selector, metadata_only=self._metadata_only)
         async for objects, latest in pages:
             version = latest
             for obj in objects:
-                ref = Ref.of(obj)
-                refs.add(ref)
-                if self._trusted and self._sink.knows(obj):
-                    continue
-                if brief:
-                    strange.append(ref)
-                else:
-                    self._sink.seen(obj)
+                refs.add(Ref.of(obj))
+                self._sink.seen(obj)
             await asyncio.sleep(0)
-        if len(strange) > FEW:
-            self._trusted = False
+        self._listed(refs, version)
+
+    async def _compare(self) -> None:
+        """Take in what the watch has not told: to read all of a large fleet takes many times as long."""
+        refs, strange, version = set[Ref](), list[Ref](), ""
+        async for objects, latest in self._kube.versions(self._kind, self._namespace, self._selector):
+            version = latest
+            refs.update(ref for ref, _ in objects)
+            strange += [ref for ref, of in objects if not self._sink.knows(ref, of)]
+            await asyncio.sleep(0)
+        if len(strange) > FEW or (strange and self._metadata_only):
             await self._list()
             return
         for ref in strange:
-            found = await self._kube.get(ref)
-            if found is not None:  # if it is gone by now, the watch will tell
-                self._sink.seen(found)
+            obj = await self._kube.get(ref)
+            if obj is not None:  # if it is gone by now, the watch will tell
+                self._sink.seen(obj)
+        self._listed(refs, version)
+
+    def _listed(self, refs: Collection[Ref], version: str) -> None:
+        """Take in that there is nothing else."""
         if self._on_served is not None:
             self._on_served(True)
         self._sink.listed(self._kind, self._namespace, refs, version)

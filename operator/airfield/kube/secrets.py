@@ -26,10 +26,9 @@ class SecretVersions:
         self._versions[key] = obj["metadata"].get("resourceVersion", "")
         return self.readers(key)
 
-    def is_news(self, obj: Mapping[str, Any]) -> bool:
-        """Whether a Secret is new, or another than it was when it was last observed."""
-        version: str = obj["metadata"].get("resourceVersion", "")
-        return self._versions.get(_key(obj)) != version
+    def knows(self, secret: Key, version: str) -> bool:
+        """Whether a Secret was last observed in that very resourceVersion."""
+        return self._versions.get(secret) == version
 
     def forget(self, obj: Mapping[str, Any]) -> frozenset[Key]:
         """Take in that a Secret is gone; the environments that read it."""

@@ -63,8 +63,8 @@ def test_readers() -> None:
     versions.read_by(DEMO, ["a", "b"])
     versions.read_by(OTHER, ["a"])
     assert versions.observe(secret("a", "2")) == {DEMO, OTHER}
-    assert not versions.is_news(secret("a", "2"))
-    assert versions.is_news(secret("a", "3"))
+    assert versions.knows(("team-a", "a"), "2")
+    assert not versions.knows(("team-a", "a"), "3")
     assert versions.forget(secret("b", "1")) == {DEMO}
     versions.read_by(DEMO, ["b"])
     assert versions.forget(secret("a", "2")) == {OTHER}
