@@ -40,8 +40,11 @@ BELONGINGS: Final[tuple[Kind, ...]] = (
     kinds.NETWORK_POLICY,
 )
 """What tenants have in their namespaces beside environments."""
-OF_ENVIRONMENTS: Final = meta.LABEL_ENVIRONMENT
-OF_TENANTS: Final = f"{meta.LABEL_MANAGED_BY}={meta.MANAGED_BY},{meta.LABEL_TENANT},!{meta.LABEL_ENVIRONMENT}"
+OF_ENVIRONMENTS: Final = f"{meta.LABEL_ENVIRONMENT},{meta.LABEL_ENVIRONMENT}!="
+"""The label is there, and not empty: nobody's objects are not kept, so each list would read them again."""
+OF_TENANTS: Final = (
+    f"{meta.LABEL_MANAGED_BY}={meta.MANAGED_BY},{meta.LABEL_TENANT},{meta.LABEL_TENANT}!=,!{meta.LABEL_ENVIRONMENT}"
+)
 
 
 def reflectors(

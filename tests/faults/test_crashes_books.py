@@ -24,10 +24,13 @@ FILLING = 10
 
 
 async def segments(team: Team) -> tuple[Segment, ...]:
-    """What the ledger says of the team's environment."""
-    names = (await store.names(team.kube, SYSTEM, team.name)).get(team.name, set())
-    found = await store.load(team.kube, SYSTEM, team.name, max(names)) if names else None
-    return found[0].entries.get((team.namespace, "demo"), ()) if found else ()
+    """What the ledger says of the team's environment, over all pages."""
+    found: dict[datetime, Segment] = {}
+    for name in sorted((await store.names(team.kube, SYSTEM, team.name)).get(team.name, set())):
+        page = await store.load(team.kube, SYSTEM, team.name, name)
+        if page is not None:
+            found |= {each.since: each for each in page[0].entries.get((team.namespace, "demo"), ())}
+    return tuple(found.values())
 
 
 @pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.long), True], ids=["before", "after"])

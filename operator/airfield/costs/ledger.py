@@ -139,7 +139,7 @@ def advance(
     """Record what is wanted as of `now`, and what came and went until then: the pages that are changed by it, in order.
 
     The past stays as it is, whatever a clock says: a time before the page's month counts as the month's beginning.
-    `used_in` is the month in which all that is in `used` was used.
+    `used_in` is the month in which all that is in `used` was used, up to the time between two looks of the recorder.
     """
     now = max(now.replace(microsecond=0), bounds(page.month)[0])
     used_in = min(max(used_in, page.month), month_of(now))

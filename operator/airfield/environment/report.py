@@ -61,9 +61,11 @@ async def report(doors: Doors, came_to: Pass) -> None:
     environment, previous = came_to.environment, came_to.previous
     metadata, run = environment.metadata, came_to.run
     findings = _findings(run) | {"granted": came_to.granted} if run is not None else {}
-    told = came_to.body, came_to.outcomes, came_to.beside, findings, came_to.paused, came_to.deleting
+    version = came_to.body["metadata"].get("resourceVersion")
+    told = metadata.uid, version, came_to.outcomes, came_to.beside, came_to.paused, came_to.deleting
     if run is not None:
-        if run.reported == told:  # most looks find what the last one has found
+        # Most looks find what the last one has found, and it is in the status.
+        if run.reported == told and all(getattr(previous, name) == found for name, found in findings.items()):
             return
         run.reported = None
     changes: dict[str, Any] = {

@@ -54,6 +54,8 @@ def versions(body: bytes) -> Versions:
                     version, token = found.get(_LIST_VERSION, ""), found.get(_CONTINUE, "")
     except (IndexError, KeyError) as error:
         raise ValueError("it breaks off, or an object in it has no name or version") from error
+    if not version:
+        raise ValueError("it has no list, or the list no version")
     return Versions(objects, version, token)
 
 

@@ -42,7 +42,7 @@ def answer(objects: list[tuple[str, str, str]], version: str = "7", token: str =
     return MAGIC + message((1, kind), (2, page), (3, ""), (4, ""))
 
 
-@given(OBJECTS, NAMES, NAMES)
+@given(OBJECTS, NAMES.filter(bool), NAMES)
 def test_what_is_asked_for_is_found(objects: list[tuple[str, str, str]], version: str, token: str) -> None:
     assert versions(answer(objects, version, token)) == (objects, version, token)
 
@@ -50,18 +50,19 @@ def test_what_is_asked_for_is_found(objects: list[tuple[str, str, str]], version
 def test_fields_of_fixed_length_are_stepped_over() -> None:
     metadata = message((1, "a"), (3, "b"), (6, "5"))
     fixed = number(20 << 3 | 1) + bytes(8) + number(21 << 3 | 5) + bytes(4)
-    body = MAGIC + message((2, message((2, fixed + message((1, metadata))))))
+    body = MAGIC + message((2, message((1, message((2, "7"))), (2, fixed + message((1, metadata))))))
     assert versions(body).objects == [("b", "a", "5")]
 
 
 @given(OBJECTS, st.integers(0, 2000))
-def test_what_breaks_off_is_refused_or_shorter(objects: list[tuple[str, str, str]], length: int) -> None:
+def test_what_breaks_off_is_refused(objects: list[tuple[str, str, str]], length: int) -> None:
+    """Unless only what comes after the list is missing."""
     body = answer(objects)[:length]
     try:
         found = versions(body)
     except ValueError:
         return
-    assert found.objects in ([], objects)
+    assert found.objects == objects
 
 
 @given(st.binary(max_size=200))
@@ -74,6 +75,7 @@ def test_garbage(body: bytes) -> None:
     ("body", "words"),
     [
         (b'{"kind": "List"}', "binary form"),
+        (MAGIC, "no version"),
         (MAGIC + message((2, message((2, message((1, message((3, "b")))))))), "no name"),
         (MAGIC + message((2, b"\x0b")), "form 3"),
         (MAGIC + message((2, b"\x12\x7fabc")), "breaks off"),
