@@ -169,11 +169,10 @@ class Watches:
         self._child(obj, self.inventory.observe)
         if obj["kind"] == kinds.POD.kind:
             self.tasks.seen(obj)
-        metadata = obj["metadata"]
-        if obj["kind"] == kinds.SECRET.kind and not self.secrets.knows(
-            (metadata["namespace"], metadata["name"]), metadata.get("resourceVersion", "")
-        ):
-            self.look_again(self.secrets.observe(obj) | self._administered(obj))
+        if obj["kind"] == kinds.SECRET.kind:
+            metadata = obj["metadata"]
+            if not self.secrets.knows(key_of(metadata), metadata.get("resourceVersion", "")):
+                self.look_again(self.secrets.observe(obj) | self._administered(obj))
 
     def gone(self, obj: Object) -> None:
         """An object of an environment, or any Secret, is gone."""

@@ -129,15 +129,16 @@ class Cluster:
             processes=alive,
         )
 
-    def processes(self) -> list[str]:
-        """Every process that the instance was started with, whether it runs or not."""
+    def pids(self) -> dict[str, int]:
+        """The process ids of all of the instance's processes that run."""
         instance = Instance.load(self.name)
-        return [] if instance is None else self._processes(instance).names()
+        processes = None if instance is None else self._processes(instance)
+        found = {name: processes.pid(name) for name in processes.names()} if processes else {}
+        return {name: pid for name, pid in found.items() if pid is not None}
 
     def pid(self, process: str) -> int | None:
         """The process id of one of the instance's processes, `kube-apiserver` for instance; None if it does not run."""
-        instance = Instance.load(self.name)
-        return None if instance is None else self._processes(instance).pid(process)
+        return self.pids().get(process)
 
     def load_image(self, archive: Path, tag: str | None = None) -> list[str]:
         """Make the image in `archive` (docker or OCI tar) usable by pods; quick if it already is.

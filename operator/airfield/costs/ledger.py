@@ -139,21 +139,20 @@ def advance(
     """Record what is wanted as of `now`, and what came and went until then: the pages that are changed by it, in order.
 
     The past stays as it is, whatever a clock says: a time before the page's month counts as the month's beginning.
-    `used_in` is the month in which all that is in `used` was used, up to the time between two looks of the recorder.
+    `used_in` is the month in which all that is in `used` was used, as exactly as the recorder looks.
     """
     now = max(now.replace(microsecond=0), bounds(page.month)[0])
-    used_in = min(max(used_in, page.month), month_of(now))
+    used_of = {min(max(used_in, page.month), month_of(now)): used}
     current, before = page, page
     while current.month < month_of(now):
         end = bounds(current.month)[1]
-        current = settled(current, end, ran, used if current.month == used_in else {})
+        current = settled(current, end, ran, used_of.get(current.month, {}))
         if current is not before:
             yield current
         current = before = Page(current.tenant, month_of(end), 1, _carried(current))
     if is_full(current):
         current = before = replace(current, number=current.number + 1, entries=_carried(current))
-    current = settled(current, now, ran, used if current.month == used_in else {})
-    current = recorded(current, now, wanted, ran)
+    current = recorded(settled(current, now, ran, used_of.get(current.month, {})), now, wanted, ran)
     if current is not before:
         yield current
 

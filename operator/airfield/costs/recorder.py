@@ -74,6 +74,7 @@ class Recorder:
         self._fresh: set[str] = set()
         """Tenants whose last page has just been read: whatever it has open may be gone."""
         self._looked: datetime | None = None
+        """When it was looked last; None before the first look."""
 
     async def run(self) -> None:
         """Keep the ledger until cancelled; then write what there is."""

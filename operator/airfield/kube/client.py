@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAGE = 100
 """Objects in an answer: a Deployment takes 40 KiB of memory until it is boiled down."""
 LONG_PAGE = 250
-"""Objects in an answer of which only the versions are read; it takes up to 4 KiB for each."""
+"""Objects in an answer of which only the versions are read; the metadata of a plain Deployment has 3.4 KiB."""
 RETRIES = 3
 """How often a list is begun anew whose snapshot the server has forgotten."""
 
@@ -106,7 +106,7 @@ class KubeClient(Transport):
         """Which objects there are of a kind, each with its resourceVersion; pages and errors as those of `pages`."""
 
         def read(text: bytes) -> tuple[Versioned, str, str]:
-            page = versions.versions(text)
+            page = versions.read(text)
             of = intern(kind.api_version), intern(kind.kind)
             items = [(Ref(*of, intern(space), name), version) for space, name, version in page.objects]
             return items, page.version, page.token

@@ -55,9 +55,13 @@ class _Seen:
 
 
 def _version(obj: Mapping[str, Any]) -> int | None:
-    """An object's resourceVersion. They are comparable numbers since Kubernetes 1.35; None where they are not."""
-    text = obj["metadata"].get("resourceVersion", "")
-    return int(text) if text.isdecimal() else None
+    """An object's resourceVersion."""
+    return _number(obj["metadata"].get("resourceVersion", ""))
+
+
+def _number(version: str) -> int | None:
+    """A resourceVersion. They are comparable numbers since Kubernetes 1.35; None where they are not."""
+    return int(version) if version.isdecimal() else None
 
 
 def _older(a: int | None, b: int | None) -> bool:
@@ -141,8 +145,8 @@ class Inventory:
 
     def knows(self, ref: Ref, version: str) -> bool:
         """Whether an object was taken in in that very resourceVersion."""
-        home = self._home.get(ref)
-        return home is not None and version.isdecimal() and int(version) == self._seen[home][ref].version
+        home, number = self._home.get(ref), _number(version)
+        return home is not None and number is not None and number == self._seen[home][ref].version
 
     def forget(self, obj: Mapping[str, Any]) -> Key | None:
         """Take in a DELETED event; the environment that the object belonged to, if any."""
@@ -167,7 +171,7 @@ class Inventory:
 
         The environments that lost something. `version`: the list's.
         """
-        latest = int(version) if version.isdecimal() else None
+        latest = _number(version)
         gone = [
             (ref, key)
             for ref, key in self._home.items()

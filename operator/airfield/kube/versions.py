@@ -1,6 +1,7 @@
 """Which objects there are, in which version: read from the API server's binary form of a list. Pure.
 
-As JSON half of a long list is who set which field when, and to read it takes ten times as long as to step over it here.
+Most of an object's metadata, 86 % with a plain Deployment, is who set which field when. To read all that as JSON takes
+fifteen times as long as to step over it here.
 The numbers of the fields are those of `generated.proto` in k8s.io/apimachinery: `runtime.Unknown`, which encloses
 everything, and `PartialObjectMetadataList`, `ListMeta` and `ObjectMeta` of meta/v1. They never change.
 """
@@ -35,23 +36,21 @@ class Versions(NamedTuple):
     """Leads to the next page; "" on the last one."""
 
 
-def versions(body: bytes) -> Versions:
+def read(body: bytes) -> Versions:
     """Read an answer in the form that ACCEPT asks for; ValueError if it is none."""
     if not body.startswith(MAGIC):
         raise ValueError("it is not in Kubernetes' binary form")
     objects: list[tuple[str, str, str]] = []
     version = token = ""
     try:
-        for number, start, end in _within(body, len(MAGIC), len(body), _RAW):
-            del number
-            for kind, begin, stop in _fields(body, start, end):
-                if kind == _ITEM:
-                    for _, first, last in _within(body, begin, stop, _METADATA):
-                        found = _texts(body, first, last, _VERSION)
-                        objects.append((found.get(_NAMESPACE, ""), found[_NAME], found[_VERSION]))
-                elif kind == _LIST_METADATA:
-                    found = _texts(body, begin, stop, _CONTINUE)
-                    version, token = found.get(_LIST_VERSION, ""), found.get(_CONTINUE, "")
+        page = _only(body, len(MAGIC), len(body), _RAW)
+        for number, start, end in _fields(body, *page):
+            if number == _ITEM:
+                found = _texts(body, *_only(body, start, end, _METADATA), _VERSION)
+                objects.append((found.get(_NAMESPACE, ""), found[_NAME], found[_VERSION]))
+            elif number == _LIST_METADATA:
+                found = _texts(body, start, end, _CONTINUE)
+                version, token = found.get(_LIST_VERSION, ""), found.get(_CONTINUE, "")
     except (IndexError, KeyError) as error:
         raise ValueError("it breaks off, or an object in it has no name or version") from error
     if not version:
@@ -59,9 +58,9 @@ def versions(body: bytes) -> Versions:
     return Versions(objects, version, token)
 
 
-def _within(data: bytes, start: int, end: int, wanted: int) -> Iterator[tuple[int, int, int]]:
-    """The fields of one number."""
-    return (field for field in _fields(data, start, end) if field[0] == wanted)
+def _only(data: bytes, start: int, end: int, wanted: int) -> tuple[int, int]:
+    """Begin and end of the field of that number; nothing, where there is none."""
+    return next(((begin, stop) for number, begin, stop in _fields(data, start, end) if number == wanted), (end, end))
 
 
 def _texts(data: bytes, start: int, end: int, last: int) -> dict[int, str]:

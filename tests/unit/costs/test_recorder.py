@@ -122,11 +122,16 @@ class World:
             await self.turn(seconds=1)
 
 
-def task(since: datetime) -> Json:
-    """A pod of a task, as it runs."""
+async def ran_for_five_minutes(world: World) -> None:
+    """A task did, on two cores, and its pod is gone; nothing of it is written yet."""
+    world.want()
+    await world.turn()
     metadata = {"namespace": "team-a", "name": "task", "uid": "t", "labels": {"airfield.dev/environment": "demo"}}
-    container = {"resources": {"requests": {"cpu": "2"}}}
-    return {"metadata": metadata, "spec": {"containers": [container]}, "status": {"startTime": since.isoformat()}}
+    containers = [{"resources": {"requests": {"cpu": "2"}}}]
+    pod = {"metadata": metadata, "spec": {"containers": containers}, "status": {"startTime": world.now.isoformat()}}
+    world.tasks.seen(pod)
+    await world.turn(minutes=5)
+    world.tasks.gone(pod)
 
 
 @pytest.fixture
@@ -220,12 +225,7 @@ async def test_what_was_used_is_written_every_hour(world: World) -> None:
 
 async def test_who_begins_to_lead_writes_at_the_next_full_hour(world: World) -> None:
     """What tasks requested is not lost by that, and a restart writes nothing."""
-    world.want()
-    await world.turn()
-    pod = task(world.now)
-    world.tasks.seen(pod)
-    await world.turn(minutes=5)
-    world.tasks.gone(pod)
+    await ran_for_five_minutes(world)
     for _ in range(3):
         world.start()
         await world.turn(minutes=10)
@@ -236,12 +236,7 @@ async def test_who_begins_to_lead_writes_at_the_next_full_hour(world: World) -> 
 
 
 async def test_nothing_is_lost_when_nobody_leads_at_a_full_hour(world: World) -> None:
-    world.want()
-    await world.turn()
-    pod = task(world.now)
-    world.tasks.seen(pod)
-    await world.turn(minutes=5)
-    world.tasks.gone(pod)
+    await ran_for_five_minutes(world)
     world.start()
     await world.turn(minutes=40)
     for _ in range(59):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airfield.kube.versions import MAGIC, versions
+from airfield.kube import versions
+from airfield.kube.versions import MAGIC
 
-Fields = list[tuple[int, bytes | int]]
 NAMES = st.text(max_size=300)
 OBJECTS = st.lists(st.tuples(NAMES, NAMES, st.integers(1, 2**63).map(str)), max_size=5)
 
@@ -44,14 +44,14 @@ def answer(objects: list[tuple[str, str, str]], version: str = "7", token: str =
 
 @given(OBJECTS, NAMES.filter(bool), NAMES)
 def test_what_is_asked_for_is_found(objects: list[tuple[str, str, str]], version: str, token: str) -> None:
-    assert versions(answer(objects, version, token)) == (objects, version, token)
+    assert versions.read(answer(objects, version, token)) == (objects, version, token)
 
 
 def test_fields_of_fixed_length_are_stepped_over() -> None:
     metadata = message((1, "a"), (3, "b"), (6, "5"))
     fixed = number(20 << 3 | 1) + bytes(8) + number(21 << 3 | 5) + bytes(4)
     body = MAGIC + message((2, message((1, message((2, "7"))), (2, fixed + message((1, metadata))))))
-    assert versions(body).objects == [("b", "a", "5")]
+    assert versions.read(body).objects == [("b", "a", "5")]
 
 
 @given(OBJECTS, st.integers(0, 2000))
@@ -59,7 +59,7 @@ def test_what_breaks_off_is_refused(objects: list[tuple[str, str, str]], length:
     """Unless only what comes after the list is missing."""
     body = answer(objects)[:length]
     try:
-        found = versions(body)
+        found = versions.read(body)
     except ValueError:
         return
     assert found.objects == objects
@@ -68,7 +68,7 @@ def test_what_breaks_off_is_refused(objects: list[tuple[str, str, str]], length:
 @given(st.binary(max_size=200))
 def test_garbage(body: bytes) -> None:
     with contextlib.suppress(ValueError):
-        versions(MAGIC + body)
+        versions.read(MAGIC + body)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_garbage(body: bytes) -> None:
 )
 def test_what_is_wrong_is_said(body: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        versions(body)
+        versions.read(body)

@@ -110,9 +110,8 @@ class _Campaign:
         return len(trouble.slow_ones(names)) + len(trouble.huge_ones(names))
 
     def _cluster(self) -> dict[str, float]:
-        cluster = self.world.cluster
-        pids = {process: cluster.pid(process) for process in cluster.processes() if process != "storage"}
-        return {process: Usage.of(pid).own for process, pid in pids.items() if pid is not None}
+        pids = self.world.cluster.pids()
+        return {process: Usage.of(pid).own for process, pid in pids.items() if process != "storage"}
 
     @asynccontextmanager
     async def _phase(self, name: str, title: str) -> AsyncIterator[None]:
