@@ -40,7 +40,11 @@ class Settings:
     A pod that turns unready is seen at once in any case.
     """
     usage_seconds: float = 60.0
-    """How often it is asked what pods use, where there is a metrics server; 0: never."""
+    """How often it is asked what pods use, where there is a metrics server, and what volumes hold; 0: never."""
+    statistics_account: str = ""
+    """The ServiceAccount in `namespace` that kubelets are asked as what volumes hold; none: they are not asked."""
+    kubelets_verified: bool = True
+    """Whether the certificates of kubelets must be signed by the cluster's authority, as those of API servers."""
     migration_retry_seconds: float = 60.0
     """After how long a failed migration Job is replaced by a new one."""
     airflow_url: str = "http://{name}-api-server.{namespace}.svc:8080"
@@ -90,6 +94,8 @@ class Settings:
             resync_seconds=number("RESYNC_SECONDS", defaults.resync_seconds),
             health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),
             usage_seconds=number("USAGE_SECONDS", defaults.usage_seconds, least=0),
+            statistics_account=environ.get("AIRFIELD_STATISTICS_ACCOUNT", ""),
+            kubelets_verified=environ.get("AIRFIELD_KUBELETS_VERIFIED") != "false",
             migration_retry_seconds=number("MIGRATION_RETRY_SECONDS", defaults.migration_retry_seconds),
             airflow_url=url,
             changes_recorded=environ.get("AIRFIELD_CHANGES_RECORDED") == "true",

@@ -205,12 +205,18 @@ class Watches:
         after = self.inventory.find(ref)
         if before == after or (after is not None and _harmless(before) and _harmless(after)):
             return  # most events tell of nothing that a decision reads
-        keys = {found[0] for found in (before, after) if found}
-        if _wanted(before) == _wanted(after):
-            for key in keys:
+        to_put_right = _wanted(before) != _wanted(after)
+        for key in {found[0] for found in (before, after) if found}:
+            if to_put_right and not self._goes(key):
+                # One that appears is not lost; and most of those that do are in the first list.
+                self.environments.add(key, routine=before is None)
+            else:
                 self.environments.add_after(key, MOMENT)
-        else:  # one that appears is not lost; and most of those that do are in the first list
-            self.look_again(keys, routine=before is None)
+
+    def _goes(self, key: Key) -> bool:
+        """Whether an environment is being deleted, or is gone: nothing of it is put right."""
+        body = self.resources.environments.get(key)
+        return body is None or "deletionTimestamp" in body["metadata"]
 
     def _administered(self, secret: Object) -> set[Key]:
         """The environments that may wait for the administrator of a database server, if that is a Secret of one.

@@ -156,6 +156,35 @@ def test_traffic() -> None:
     assert not [each for each in render("networkPolicy.enabled=false") if each["kind"] == "NetworkPolicy"]
 
 
+def test_kubelets_are_asked_only_where_somebody_wants_it() -> None:
+    """And as somebody who can do nothing else."""
+    assert not [each for each in render() if each["metadata"]["name"] == "airfield-statistics"]
+    assert "nodes" not in json.dumps(find(render(), "ClusterRole")["rules"])
+    manifests = render("volumeStatistics.enabled=true")
+    assert find(manifests, "ClusterRole", "airfield-statistics")["rules"] == [
+        {"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}
+    ]
+    subjects = [{"kind": "ServiceAccount", "name": "airfield-statistics", "namespace": SYSTEM}]
+    assert find(manifests, "ClusterRoleBinding", "airfield-statistics")["subjects"] == subjects
+    before, after = (find(each, "ClusterRole")["rules"] for each in (render(), manifests))
+    assert [rule for rule in after if rule not in before] == [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}
+    ]
+    before, after = (find(each, "Role")["rules"] for each in (render(), manifests))
+    token = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": ["airfield-statistics"]}
+    assert [rule for rule in after if rule not in before] == [{**token, "verbs": ["create"]}]
+    egress = find(manifests, "NetworkPolicy")["spec"]["egress"]
+    assert {"ports": [{"protocol": "TCP", "port": 10250}]} in egress
+
+
+@pytest.mark.parametrize(("insecure", "verified"), [("true", False), ("false", True)])
+def test_how_kubelets_are_asked(insecure: str, verified: bool) -> None:
+    manifests = render("volumeStatistics.enabled=true", f"volumeStatistics.insecureSkipTLSVerify={insecure}")
+    settings = Settings.from_environ({each["name"]: str(each.get("value")) for each in container(manifests)["env"]})
+    assert (settings.statistics_account, settings.kubelets_verified) == ("airfield-statistics", verified)
+    assert Settings.from_environ({}).statistics_account == ""
+
+
 def test_account_and_monitor() -> None:
     manifests = render("serviceAccount.create=false", "serviceAccount.name=own", "metrics.serviceMonitor.enabled=true")
     assert not [each for each in manifests if each["kind"] == "ServiceAccount"]

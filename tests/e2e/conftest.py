@@ -54,7 +54,7 @@ def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("private")
     write_dag(folder, "private")
     with turn("operator", alone=False), turn("preparation", alone=True):
-        platform.install_operator()
+        platform.install_operator("volumeStatistics.enabled=true")
         platform.install_git({"dags": QUICKSTART / "dags"})
         platform.install_git({"dags": folder}, LOGIN, PASSWORD)
     return platform

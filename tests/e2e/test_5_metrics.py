@@ -1,5 +1,5 @@
 """A real Prometheus scrapes the operator as it is installed, with the chart's own alerts, and one of them fires. A real
-metrics server tells what pods use."""
+metrics server tells what pods use, a real kubelet what volumes hold."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +61,12 @@ def test_what_pods_use(bystander: Environment, observed: Prometheus, tmp_path: P
             return (observed.value(memory) or 0) > 300 * 2**20 and 0 < (observed.value(cores) or 0) < 64
 
         eventually("memory and cores", told, said=(tmp_path / "log").read_text)
+
+
+def test_what_volumes_hold(bystander: Environment, observed: Prometheus) -> None:
+    """A real kubelet says it to the account that may ask for nothing else."""
+    filled = f'airfield_environment_used_storage_bytes{{namespace="{bystander.namespace}",name="{bystander.name}"}}'
+    eventually("bytes", lambda: (observed.value(filled) or 0) > 2**20, 120)
 
 
 def test_an_alert_fires_and_ends(platform: Platform, observed: Prometheus) -> None:

@@ -218,7 +218,7 @@ NEW = ("team-a", "new")
         (deployment(version=11), True, {"environments": {DEMO}}),
         (deployment(version=9), True, {}),
         (deployment(name="new"), False, {"in turn": {DEMO}}),
-        (deployment(name="new", of="unknown"), False, {"in turn": {("team-a", "unknown")}}),
+        (deployment(name="new", of="unknown"), False, {"a moment later": {("team-a", "unknown")}}),
         (deployment(name="new", of=None), False, {}),
         (deployment(name="new", of=None), True, {}),
         (deployment(version=11, of="other"), False, {"environments": {DEMO, OTHER}}),
@@ -259,6 +259,16 @@ def test_a_namespace_that_becomes_anothers_makes_environments_look_again() -> No
     watches = watching(*WORLD, tenant("z", "team-a"))
     see(watches, namespace(version=11, of="z"))
     assert queued(watches) == {"in turn": {DEMO, OTHER}, "tenants": {"a", "z"}}
+
+
+@pytest.mark.parametrize(
+    ("environments", "at_once"),
+    [([environment()], True), ([environment(deletionTimestamp="2026-01-01T00:00:00Z")], False), ([], False)],
+)
+def test_nothing_is_put_right_of_what_goes(environments: list[Object], at_once: bool) -> None:
+    watches = watching(*environments, deployment())
+    see(watches, deployment(version=11), deleted=True)
+    assert queued(watches) == {"environments" if at_once else "a moment later": {DEMO}}
 
 
 def test_the_end_of_a_pod_is_news_whatever_it_was() -> None:

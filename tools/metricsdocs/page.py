@@ -64,9 +64,8 @@ def filled() -> Metrics:
         conditions=(("Ready", "False"),),
     )
     metrics.watch_environments(lambda: [state])
-    metrics.watch_costs(
-        lambda: [CostState("team-a", "demo", "a", "cc-1", "EUR", cpu=1, memory=1, storage=1, cost=1, used=(1, 1))]
-    )
+    amounts = dict.fromkeys(("cpu", "memory", "storage", "cost", "used_cpu", "used_memory", "used_storage"), 1.0)
+    metrics.watch_costs(lambda: [CostState("team-a", "demo", "a", "cc-1", "EUR", **amounts)])
     metrics.reconcile_seconds.labels("environment", "ok").observe(0.1)
     return metrics
 

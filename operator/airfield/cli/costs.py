@@ -31,6 +31,7 @@ HEADERS: Final = {
     "storage_gib_months": "STORAGE-MONTHS",
     "used_cpu_hours": "CPU-USED",
     "used_memory_gib_hours": "MEMORY-USED",
+    "used_storage_gib_months": "STORAGE-USED",
     "cost": "COST",
     "currency": "CURRENCY",
 }

@@ -12,7 +12,7 @@ from airfield.runtime.metrics import CostState
 def costs(charges: Mapping[Key, Charge], tasks: TaskPods, used: Mapping[Key, Spent]) -> Iterator[CostState]:
     """The state of each environment that is charged. Metrics are floating-point numbers: the ledger is exact."""
     for key, charge in charges.items():
-        terms, spent, (cpu, memory) = charge.terms, used.get(key), tasks.running(key)
+        terms, spent, (cpu, memory) = charge.terms, used.get(key, Spent()), tasks.running(key)
         cpu, memory = cpu + terms.cpu, memory + terms.memory
         hour = cpu * terms.cpu_hour + memory / GIBI * terms.memory_gib_hour
         yield CostState(
@@ -24,5 +24,7 @@ def costs(charges: Mapping[Key, Charge], tasks: TaskPods, used: Mapping[Key, Spe
             memory=float(memory),
             storage=float(terms.storage),
             cost=float(hour + terms.storage / GIBI * terms.storage_gib_month * 3600 / MONTH),
-            used=(float(spent.cpu), float(spent.memory)) if spent else None,
+            used_cpu=float(spent.cpu),
+            used_memory=float(spent.memory),
+            used_storage=float(spent.storage),
         )

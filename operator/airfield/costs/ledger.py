@@ -31,12 +31,17 @@ class Spent(Model):
 
     cpu: Amount = NOTHING
     memory: Amount = NOTHING
+    storage: Amount = NOTHING
 
     def __add__(self, other: "Spent") -> "Spent":
-        return Spent(cpu=self.cpu + other.cpu, memory=self.memory + other.memory)
+        return Spent(cpu=self.cpu + other.cpu, memory=self.memory + other.memory, storage=self.storage + other.storage)
+
+    def times(self, seconds: Decimal) -> "Spent":
+        """So much for so many seconds."""
+        return Spent(cpu=self.cpu * seconds, memory=self.memory * seconds, storage=self.storage * seconds)
 
     def __bool__(self) -> bool:
-        return bool(self.cpu or self.memory)
+        return bool(self.cpu or self.memory or self.storage)
 
 
 class Terms(Model):
@@ -71,7 +76,7 @@ class Segment(Model):
     counted: AwareDatetime | None = None
     """Up to when they are in `tasks`."""
     used: Spent = Spent()
-    """What all pods used, as far as it was measured, within the page's month."""
+    """What all pods used, and what volumes held, as far as it was measured, within the page's month."""
 
 
 Segments = tuple[Segment, ...]

@@ -42,6 +42,7 @@ class Sums:
     storage_gib_months: Fraction = Fraction(0)
     used_cpu_hours: Fraction = Fraction(0)
     used_memory_gib_hours: Fraction = Fraction(0)
+    used_storage_gib_months: Fraction = Fraction(0)
     cost: Fraction = Fraction(0)
 
     def __add__(self, other: "Sums") -> "Sums":
@@ -64,6 +65,7 @@ class Line:
     storage_gib_months: Decimal
     used_cpu_hours: Decimal
     used_memory_gib_hours: Decimal
+    used_storage_gib_months: Decimal
     cost: Decimal
 
 
@@ -156,12 +158,13 @@ def _requested(segment: Segment, begin: datetime, end: datetime) -> Sums:
 
 
 def _spent(segment: Segment) -> Sums:
-    """What tasks requested, and what all pods used: use has no price."""
+    """What tasks requested, and what all pods and volumes used: use has no price."""
     used = segment.used
     return replace(
         _priced(segment, segment.tasks.cpu, segment.tasks.memory, Decimal(0)),
         used_cpu_hours=Fraction(used.cpu) / HOUR,
         used_memory_gib_hours=Fraction(used.memory) / GIBI / HOUR,
+        used_storage_gib_months=Fraction(used.storage) / GIBI / MONTH,
     )
 
 

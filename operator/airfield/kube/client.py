@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airfield.api import meta
 from airfield.kube import versions
 from airfield.kube.errors import ApiError
-from airfield.kube.kinds import POD, Kind, Ref, kind_named
+from airfield.kube.kinds import POD, SERVICE_ACCOUNT, Kind, Ref, kind_named
 from airfield.kube.transport import Object, Transport
 
 if TYPE_CHECKING:
@@ -224,6 +224,22 @@ class KubeClient(Transport):
             if error.reason == "AlreadyExists":
                 return None
             raise
+
+    async def token(self, namespace: str, account: str, seconds: int) -> str:
+        """A token of a ServiceAccount that is good for so many seconds; the API server gives no less than 600."""
+        answer = await self._request(
+            "create",
+            f"a token of ServiceAccount {namespace}/{account}",
+            "POST",
+            f"{SERVICE_ACCOUNT.path(namespace, account)}/token",
+            kind="TokenRequest",
+            body={
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"expirationSeconds": seconds},
+            },
+        )
+        return str(answer["status"]["token"])
 
     async def apply_status(self, ref: Ref, status: Mapping[str, Any], *, uid: str = "") -> Object | None:
         """Replace the whole status. The object afterwards, or None when it does not exist.

@@ -59,8 +59,11 @@ class CostState(NamedTuple):
     storage: float
     cost: float
     """By the hour."""
-    used: tuple[float, float] | None
-    """Cores and bytes of memory, where that is known."""
+    used_cpu: float
+    used_memory: float
+    """0 where neither is known: no pod that runs needs none."""
+    used_storage: float
+    """0 where it is not known."""
 
 
 class Metrics:
@@ -260,6 +263,11 @@ class _Costs(Collector):
             "Memory that an environment's pods use; told by the leader, where there is a metrics server",
             labels=here,
         )
+        used_storage = GaugeMetricFamily(
+            "airfield_environment_used_storage_bytes",
+            "What of an environment's volumes is filled; told by the leader, where it may ask kubelets",
+            labels=here,
+        )
         cost = GaugeMetricFamily(
             "airfield_environment_cost_per_hour",
             "What an environment costs in an hour, as long as it requests what it does now",
@@ -270,9 +278,11 @@ class _Costs(Collector):
             cpu.add_metric(key, state.cpu)
             memory.add_metric(key, state.memory)
             storage.add_metric(key, state.storage)
-            if state.used is not None:
-                used_cpu.add_metric(key, state.used[0])
-                used_memory.add_metric(key, state.used[1])
+            if state.used_memory:
+                used_cpu.add_metric(key, state.used_cpu)
+                used_memory.add_metric(key, state.used_memory)
+            if state.used_storage:
+                used_storage.add_metric(key, state.used_storage)
             if state.currency:
                 cost.add_metric([*key, state.tenant, state.cost_centre, state.currency], state.cost)
-        yield from (cpu, memory, storage, used_cpu, used_memory, cost)
+        yield from (cpu, memory, storage, used_cpu, used_memory, used_storage, cost)

@@ -52,16 +52,18 @@ LINES = report(PAGES, "2026-11", DECEMBER)
 
 
 def test_table() -> None:
-    assert list(table(grouped(LINES, ["tenant"]), ["tenant"])) == [
-        "TENANT   CPU-HOURS   MEMORY-HOURS   STORAGE-MONTHS   CPU-USED   MEMORY-USED   COST       CURRENCY",
-        "a        2160.0000   2880.0000      19.7260          0.0000     0.0000        102.7726   EUR",
-        "b        720.0000    1440.0000      9.8630           0.0000     0.0000        <none>     <none>",
-        "b        720.0000    1440.0000      9.8630           0.0000     0.0000        36.9863    CHF",
-        "b        720.0000    1440.0000      9.8630           0.0000     0.0000        36.9863    EUR",
-        "TOTAL    720.0000    1440.0000      9.8630           0.0000     0.0000        <none>     <none>",
-        "TOTAL    720.0000    1440.0000      9.8630           0.0000     0.0000        36.9863    CHF",
-        "TOTAL    2880.0000   4320.0000      29.5890          0.0000     0.0000        139.7589   EUR",
-    ]
+    assert (
+        "\n".join(table(grouped(LINES, ["tenant"]), ["tenant"]))
+        == """\
+TENANT   CPU-HOURS   MEMORY-HOURS   STORAGE-MONTHS   CPU-USED   MEMORY-USED   STORAGE-USED   COST       CURRENCY
+a        2160.0000   2880.0000      19.7260          0.0000     0.0000        0.0000         102.7726   EUR
+b        720.0000    1440.0000      9.8630           0.0000     0.0000        0.0000         <none>     <none>
+b        720.0000    1440.0000      9.8630           0.0000     0.0000        0.0000         36.9863    CHF
+b        720.0000    1440.0000      9.8630           0.0000     0.0000        0.0000         36.9863    EUR
+TOTAL    720.0000    1440.0000      9.8630           0.0000     0.0000        0.0000         <none>     <none>
+TOTAL    720.0000    1440.0000      9.8630           0.0000     0.0000        0.0000         36.9863    CHF
+TOTAL    2880.0000   4320.0000      29.5890          0.0000     0.0000        0.0000         139.7589   EUR"""
+    )  # noqa: E501
 
 
 def test_columns() -> None:
@@ -94,7 +96,7 @@ def test_what_is_shown_adds_up(by: list[str]) -> None:
 def test_csv() -> None:
     text = as_csv(grouped(LINES, ["cost-centre"]), ["cost-centre"])
     assert text.split("\r\n")[0].startswith("cost_centre,cpu_hours,memory_gib_hours,storage_gib_months,")
-    assert "cc-2,1440.0000,1440.0000,9.8630,0.0000,0.0000,65.7863,EUR\r\n" in text
+    assert "cc-2,1440.0000,1440.0000,9.8630,0.0000,0.0000,0.0000,65.7863,EUR\r\n" in text
 
 
 def test_json() -> None:
@@ -108,6 +110,7 @@ def test_json() -> None:
         "storageGibMonths": "19.7260",
         "usedCpuHours": "0.0000",
         "usedMemoryGibHours": "0.0000",
+        "usedStorageGibMonths": "0.0000",
         "cost": "102.7726",
     }
     assert "cost" not in found["lines"][1], "no price, no cost"
@@ -123,7 +126,8 @@ def example() -> list[Page]:
     after = segment("4", stage="prod", memory=4 * GIB, storage=20 * GIB, **prices)
     trial = segment("0.5", uid="2", **prices)
     spent = {"tasks": Spent(cpu=Decimal(36000), memory=Decimal(72000 * GIB))}
-    spent["used"] = Spent(cpu=Decimal(1900000), memory=Decimal(5000000) * GIB)
+    held = Decimal(9) * GIB * 86400 * 30
+    spent["used"] = Spent(cpu=Decimal(1900000), memory=Decimal(5000000) * GIB, storage=held)
     entries = {
         ("team-a-dev", "reports"): (
             before.model_copy(update={"until": grew}),

@@ -166,8 +166,8 @@ def test_only_what_is_new_is_looked_at() -> None:
 @pytest.mark.parametrize(
     ("prices", "used", "expected"),
     [
-        (PRICES, {}, ("EUR", 1.5 * 0.04 + 3 * 0.005 + 0.01, None)),
-        (None, {KEY: Spent(cpu=Decimal("0.2"), memory=Decimal(7))}, ("", 0, (0.2, 7))),
+        (PRICES, {}, ("EUR", 1.5 * 0.04 + 3 * 0.005 + 0.01, (0, 0, 0))),
+        (None, {KEY: Spent(cpu=Decimal("0.2"), memory=Decimal(7), storage=Decimal(9))}, ("", 0, (0.2, 7, 9))),
     ],
 )
 def test_what_metrics_tell(prices: object, used: Mapping[Any, Spent], expected: tuple[str, float, Any]) -> None:
@@ -175,4 +175,4 @@ def test_what_metrics_tell(prices: object, used: Mapping[Any, Spent], expected: 
     (found,) = costs(charges, TaskPods(), used)
     currency, cost, use = expected
     assert found.cost == pytest.approx(cost)
-    assert found == CostState(*KEY, "a", "7", currency, 1.5, 3 * 1024**3, 10 * 1024**3, found.cost, use)
+    assert found == CostState(*KEY, "a", "7", currency, 1.5, 3 * 1024**3, 10 * 1024**3, found.cost, *use)

@@ -241,9 +241,11 @@ def test_use_has_no_price() -> None:
     chain = Chain()
     chain.see(START, {DEMO: terms()})
     plain = chain.lines("2026-11", at(hours=1))[0]
-    chain.see(at(hours=1), {DEMO: terms()}, used={DEMO: Spent(cpu=Decimal(1800), memory=Decimal(GIB * 3600))})
+    used = Spent(cpu=Decimal(1800), memory=Decimal(GIB * 3600), storage=Decimal(GIB * 3600 * 73))
+    chain.see(at(hours=1), {DEMO: terms()}, used={DEMO: used})
     line = chain.lines("2026-11", at(hours=1))[0]
     assert [line.used_cpu_hours, line.used_memory_gib_hours] == [Decimal("0.5"), 1]
+    assert line.used_storage_gib_months == Decimal("0.1")
     assert (line.cost, line.cpu_hours) == (plain.cost, plain.cpu_hours)
 
 

@@ -91,7 +91,7 @@ class World:
 
     def start(self) -> None:
         """An operator that knows nothing."""
-        self.usage = Usage(cast("Any", self.server), 60)
+        self.usage = Usage([], 60)
         fleet = cast("Any", self)
         self.recorder = Recorder(
             cast("Any", self.server), fleet, self.tasks, self.usage, namespace="system", clock=lambda: self.now

@@ -8,8 +8,10 @@ from typing import Any, cast
 import pytest
 
 from airfield.costs.ledger import Spent
-from airfield.costs.usage import Usage, used
+from airfield.costs.usage import Usage, of_pods, of_volumes, used
 from airfield.kube.errors import ApiError, ApiUnavailable
+from airfield.kube.inventory import Inventory
+from airfield.kube.kinds import Ref
 
 KEY = ("team-a", "demo")
 MIB = 1024**2
@@ -40,11 +42,44 @@ class Cluster:
 
 
 async def test_what_comes_together() -> None:
-    usage = Usage(cast("Any", Cluster(lambda: [pod(("500m", "1Mi"))])), 60)
+    now = iter([1000.0, 1062.0, 5000.0])
+    usage = Usage([of_pods(cast("Any", Cluster(lambda: [pod(("500m", "1Mi"))])))], 60, clock=lambda: next(now))
     await usage.measure()
     await usage.measure()
     assert usage.now == {KEY: Spent(cpu=Decimal("0.5"), memory=Decimal(MIB))}
-    assert usage.pending == {KEY: Spent(cpu=Decimal(60), memory=Decimal(120 * MIB))}
+    assert usage.pending == {KEY: Spent(cpu=Decimal(61), memory=Decimal(122 * MIB))}
+    await usage.measure()  # nobody looked for an hour
+    assert usage.pending[KEY].cpu == 61 + 60
+
+
+class Nodes:
+    """Kubelets of which some do not answer."""
+
+    def __init__(self, filled: dict[str, int], *failures: ApiError) -> None:
+        self.filled_of, self.failures = filled, list(failures)
+
+    async def filled(self) -> tuple[dict[Ref, int], list[ApiError]]:
+        claims = {Ref("v1", "PersistentVolumeClaim", "team-a", name): size for name, size in self.filled_of.items()}
+        return claims, self.failures
+
+
+async def test_volumes_count_for_their_environment(caplog: pytest.LogCaptureFixture) -> None:
+    """Also while some kubelets do not answer, which is said once."""
+    inventory = Inventory()
+    for name, of in (("demo-logs", "demo"), ("demo-db", "demo"), ("b-logs", "b")):
+        metadata = {"namespace": "team-a", "name": name, "labels": {"airfield.dev/environment": of}}
+        inventory.observe({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata})
+    nodes = Nodes({"demo-logs": 3, "demo-db": 4, "b-logs": 5, "nobodys": 6}, ApiUnavailable("node n1: gone"))
+    pods = of_pods(cast("Any", Cluster(lambda: [pod(("1", "2"))])))
+    usage = Usage([pods, of_volumes(cast("Any", nodes), inventory)], 60, clock=lambda: 0.0)
+    await usage.measure()
+    await usage.measure()
+    assert usage.now == {
+        KEY: Spent(cpu=Decimal(1), memory=Decimal(2), storage=Decimal(7)),
+        ("team-a", "b"): Spent(storage=Decimal(5)),
+    }
+    assert usage.pending[KEY].storage == 7 * 60
+    assert [record.getMessage() for record in caplog.records] == ["what some volumes hold is not known: node n1: gone"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +98,7 @@ async def test_nobody_who_knows(error: ApiError, said: int, caplog: pytest.LogCa
         raise error
 
     cluster = Cluster(lambda: [pod(("1", "1Mi"))])
-    usage = Usage(cast("Any", cluster), 60)
+    usage = Usage([of_pods(cast("Any", cluster))], 60)
     await usage.measure()
     cluster.answer = refuse
     with caplog.at_level(logging.INFO):
@@ -78,4 +113,4 @@ async def test_never() -> None:
     def fail() -> list[dict[str, Any]]:
         raise AssertionError
 
-    await Usage(cast("Any", Cluster(fail)), 0).run()
+    await Usage([of_pods(cast("Any", Cluster(fail)))], 0).run()

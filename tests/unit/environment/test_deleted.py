@@ -46,13 +46,19 @@ class Empty:
 class Draining:
     """An API server with a pod of the scheduler that still runs, and that ends as soon as something is deleted."""
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Inventory, *, runs: bool = True) -> None:
         self.inventory = inventory
         self.deleted: list[str] = []
+        self.listed = 0
+        self._pods = [SCHEDULER_POD] if runs else []
+
+    async def get(self, ref: Ref) -> dict[str, Any] | None:
+        return next((pod for pod in self._pods if Ref.of(pod) == ref), None)
 
     async def list(self, kind: Kind, namespace: str, selector: str) -> list[Any]:
         del namespace, selector
-        return [SCHEDULER_POD] if kind == POD else []
+        self.listed += 1
+        return self._pods if kind == POD else []
 
     async def delete(self, ref: Ref, *, uid: str) -> bool:
         del uid
@@ -131,3 +137,16 @@ async def test_workloads_go_in_order_unless_that_takes_long(minutes: float, goes
     assert set(kube.deleted) == goes
     assert isinstance(outcome, Wait)
     assert "scheduler-pod" in outcome.message
+    assert not kube.listed  # a thousand environments wait like that at a time
+
+
+async def test_what_watches_have_not_told_is_found() -> None:
+    """The pod that is waited for has gone, and a claim has come that nobody knows."""
+    inventory = Inventory()
+    for obj in (part("Deployment", "scheduler"), part("Deployment", "api-server"), SCHEDULER_POD):
+        inventory.observe(obj)
+    kube = Draining(inventory, runs=False)
+    outcome = await ensure_deleted(_farewell(kube, inventory, 1))
+    assert isinstance(outcome, Done)
+    assert set(kube.deleted) == {"scheduler-deployment", "api-server-deployment"}
+    assert kube.listed

@@ -23,13 +23,13 @@ def test_path(kind: Kind, namespace: str, name: str, path: str) -> None:
 
 
 def test_every_kind_is_registered_under_its_own_name() -> None:
-    assert len(kinds.KINDS) == 25
+    assert len(kinds.KINDS) == 26
     for (api_version, name), kind in kinds.KINDS.items():
         assert kind_of({"apiVersion": api_version, "kind": name}) is kind
 
 
 @pytest.mark.parametrize(
-    "manifest", [{"apiVersion": "v1", "kind": "Node"}, {"kind": "Pod"}, {"apiVersion": ["v1"]}, {}]
+    "manifest", [{"apiVersion": "v1", "kind": "Binding"}, {"kind": "Pod"}, {"apiVersion": ["v1"]}, {}]
 )
 def test_an_unknown_kind_is_named(manifest: dict[str, object]) -> None:
     with pytest.raises(UnknownKind, match=r"kind .* of apiVersion .* is not one that Airfield handles") as caught:

@@ -238,7 +238,7 @@ class _Campaign:
     async def _delete(self) -> None:
         async with self._phase("delete", "deleted until nothing is left"):
             await asyncio.gather(*(self.api.delete(path_of(obj)) for obj in fleet(self._count)))
-            await self._gone(lambda: self.api.list(ENVIRONMENTS), 3600)
+            await self._gone(lambda: self.api.list(ENVIRONMENTS, limit=1), 3600)
         self.results.leftovers = await self._gone(self._left, 120)
 
     @staticmethod

@@ -53,9 +53,10 @@ class Wire:
                 raise ValueError(f"delete {path}: {answer.status}: {(await answer.text())[:500]}")
             await answer.read()
 
-    async def list(self, path: str) -> list[Json]:
-        """All objects of a collection."""
-        async with self.session.get(path, params={"resourceVersion": "0"}) as answer:
+    async def list(self, path: str, *, limit: int = 0) -> list[Json]:
+        """The objects of a collection; all of them if `limit` is 0."""
+        # The API server heeds a limit only where an old answer is not good enough.
+        async with self.session.get(path, params={"limit": limit} if limit else {"resourceVersion": "0"}) as answer:
             answer.raise_for_status()
             items: list[Json] = (await answer.json())["items"]
             return items

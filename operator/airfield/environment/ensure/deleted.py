@@ -76,19 +76,26 @@ async def _tried(step: Callable[[Farewell], Awaitable[Outcome]], farewell: Farew
 
 
 async def _end_workloads(farewell: Farewell) -> Outcome:
-    await _relist(farewell)
+    if not await _still_runs(farewell):
+        await _relist(farewell)
     children = farewell.children  # as they are now: what ends meanwhile the next pass will see
     await _delete(farewell, deletion.workloads(children, in_order=farewell.lasted <= deletion.ORDER))
     running = deletion.pods(children)
     if not running:
         return Done()
     names = ", ".join(pod.ref.name for pod in running[:5])
-    return Wait(Reason.DELETING, f"waiting for {len(running)} pods to end: {names}", after=2)
+    return Wait(Reason.DELETING, f"waiting for {len(running)} pods to end: {names}", after=5)
 
 
 async def _delete_data(farewell: Farewell) -> Outcome:
     await _delete(farewell, deletion.data(farewell.children, farewell.key[1]))
     return Done()
+
+
+async def _still_runs(farewell: Farewell) -> bool:
+    """Whether there is something to wait for. No list says so: a thousand that go at once look again and again."""
+    pods = deletion.pods(farewell.children)
+    return bool(pods) and await farewell.doors.kube.get(pods[0].ref) is not None
 
 
 async def _relist(farewell: Farewell) -> None:

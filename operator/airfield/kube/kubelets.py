@@ -1,0 +1,122 @@
+"""What kubelets say of the volumes that are mounted on their nodes.
+
+A node that somebody has taken over must not learn the operator's token: kubelets are shown that of another
+ServiceAccount, which may read their statistics and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from airfield.kube.applier import few_at_a_time
+from airfield.kube.credentials import Credentials
+from airfield.kube.errors import ApiError
+from airfield.kube.kinds import NODE, PERSISTENT_VOLUME_CLAIM, Ref
+from airfield.kube.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airfield.kube.client import KubeClient
+    from airfield.kube.credentials import Headers
+    from airfield.kube.transport import Object
+
+LIFETIME: Final = 3600
+"""Seconds for which a token is good."""
+RENEWAL: Final = 0.75 * LIFETIME
+"""Seconds after which another one is fetched."""
+PATIENCE: Final = 20.0
+"""Seconds that a kubelet may take: one that does not answer must not keep the others waiting for long."""
+
+
+class Kubelets:
+    """All kubelets of the cluster."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        *,
+        namespace: str,
+        account: str,
+        certificates: ssl.SSLContext | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`account`: the ServiceAccount that they are asked as. `certificates`: how theirs are verified; None: not."""
+        self._kube, self._namespace, self._account, self._clock = kube, namespace, account, clock
+        self._ssl = certificates or _unverified()
+        self._token, self._fetched = "", -RENEWAL
+
+    async def filled(self) -> tuple[dict[Ref, int], list[ApiError]]:
+        """Bytes that are filled, by the volume's claim; and why some kubelets did not say.
+
+        A volume that is mounted on several nodes is as full as the one says that says most.
+
+        Raises:
+            ApiError: when the API server does not tell which nodes there are, or gives no token.
+        """
+        nodes = [node for node in await self._kube.list(NODE, boil=_boiled) if node["url"]]
+        if self._clock() - self._fetched >= RENEWAL:
+            self._token = await self._kube.token(self._namespace, self._account, LIFETIME)
+            self._fetched = self._clock()
+        found: dict[Ref, int] = {}
+        failures = []
+        for result in await few_at_a_time(partial(self._summary, node["name"], node["url"]) for node in nodes):
+            if isinstance(result, ApiError):
+                failures.append(result)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                for claim, size in filled_of(result):
+                    found[claim] = max(size, found.get(claim, 0))
+        if any(failure.status == 401 for failure in failures):
+            self._fetched = -RENEWAL  # the cluster may have other keys by now
+        return found, failures
+
+    async def _summary(self, node: str, url: str) -> Object:
+        async def headers() -> Headers:
+            return {"Authorization": f"Bearer {self._token}"}
+
+        async with _Kubelet(Credentials(url, self._ssl, headers)) as kubelet:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await kubelet.summary(node)
+            except TimeoutError:
+                raise ApiError(0, "Timeout", f"node {node}: no answer in {PATIENCE:.0f} s") from None
+
+
+class _Kubelet(Transport):
+    """One of them."""
+
+    async def summary(self, node: str) -> Object:
+        """What it knows of its pods: the Summary of `k8s.io/kubelet/pkg/apis/stats/v1alpha1`."""
+        return await self._request("read", f"statistics of node {node}", "GET", "/stats/summary", kind="Node")
+
+
+def filled_of(summary: Mapping[str, Any]) -> Iterator[tuple[Ref, int]]:
+    """The claims of a kubelet's summary with the bytes that their volumes hold, as far as it knows that."""
+    for pod in summary.get("pods") or ():
+        for volume in pod.get("volume") or ():
+            claim, size = volume.get("pvcRef"), volume.get("usedBytes")
+            if claim and size is not None:
+                of = PERSISTENT_VOLUME_CLAIM
+                yield Ref(of.api_version, of.kind, claim["namespace"], claim["name"]), int(size)
+
+
+def _boiled(node: Object) -> Object:
+    """A node's name, and where its kubelet is; an empty text where it has no address."""
+    status = node.get("status") or {}
+    addresses = {each["type"]: each["address"] for each in status.get("addresses") or ()}
+    host = addresses.get("InternalIP") or addresses.get("Hostname") or ""
+    port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
+    at = f"[{host}]" if ":" in host else host
+    return {"name": node["metadata"]["name"], "url": f"https://{at}:{port}" if host else ""}
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
