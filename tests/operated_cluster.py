@@ -159,9 +159,18 @@ def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
 
 @contextmanager
 def operated(
-    name: str, postgres: PostgresServer, folder: Path, *, audited: bool = False, namespaces: Sequence[str] = ()
+    name: str,
+    postgres: PostgresServer,
+    folder: Path,
+    *,
+    audited: bool = False,
+    kubelets: bool = False,
+    namespaces: Sequence[str] = (),
 ) -> Iterator[Site]:
-    """A cluster of its own with the operator in it, which sees to all namespaces or only to those, made beforehand."""
+    """A cluster of its own with the operator in it, which sees to all namespaces or only to those, made beforehand.
+
+    `kubelets`: it may ask them, and tries to; simulated nodes have none.
+    """
     cluster = Cluster(f"{PREFIX}{name}-{run_id()}", Options("control-plane", kwok_nodes=2, audited=audited))
     with ExitStack() as stack:
         stack.callback(cluster.down)
@@ -177,12 +186,14 @@ def operated(
             "MIGRATION_RETRY_SECONDS": "3",
             "CHANGES_RECORDED": "true",
             "WATCH_NAMESPACES": ",".join(namespaces),
+            "STATISTICS_ACCOUNT": "airfield-statistics" if kubelets else "",
         }
         install(cluster, postgres)
         for namespace in namespaces:
             kubectl(cluster, "create", "namespace", namespace)
+        rights = ["volumeStatistics.enabled=true"] if kubelets else []
+        rights += [f"watchNamespaces={{{','.join(namespaces)}}}"] if namespaces else []
         # With no other rights than its chart gives it: the whole suite proves that they suffice.
-        rights = (f"watchNamespaces={{{','.join(namespaces)}}}",) if namespaces else ()
         operator = Operator(log_in(cluster, folder / "kubeconfig", *rights), folder / "operator.log", settings)
         operator.start()
         stack.callback(operator.kill)

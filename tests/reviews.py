@@ -10,9 +10,20 @@ from localcluster import Cluster
 
 Json = dict[str, Any]
 Row = tuple[str, str, str]
-"""Verb, resource (`pods`, `pods/exec`, `deployments.apps`, `secrets/name`) and namespace."""
+"""Verb, resource (`pods`, `pods/exec`, `pods/name/exec`, `deployments.apps`, `secrets/name`) and namespace."""
 
-SUBRESOURCES = ("token", "exec", "attach", "portforward", "ephemeralcontainers", "proxy", "log", "status", "finalizers")
+SUBRESOURCES = (
+    "token",
+    "exec",
+    "attach",
+    "portforward",
+    "ephemeralcontainers",
+    "proxy",
+    "stats",
+    "log",
+    "status",
+    "finalizers",
+)
 GROUPS = dict.fromkeys(("roles", "rolebindings", "clusterroles", "clusterrolebindings"), "rbac.authorization.k8s.io")
 
 
@@ -27,10 +38,10 @@ def allowed(cluster: Cluster, table: Sequence[Row], user: str, groups: Sequence[
 
 
 def _review(verb: str, what: str, namespace: str) -> Json:
-    resource, _, rest = what.partition("/")
+    resource, *rest = what.split("/")
     plain, _, group = resource.partition(".")
-    subresource = rest if rest in SUBRESOURCES else ""
+    subresource = rest.pop() if rest and rest[-1] in SUBRESOURCES else ""
     attributes = {"verb": verb, "resource": plain, "group": group or GROUPS.get(plain, ""), "namespace": namespace}
-    attributes |= {"subresource": subresource, "name": "" if subresource else rest}
+    attributes |= {"subresource": subresource, "name": "".join(rest)}
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     return {**review, "spec": {"resourceAttributes": attributes}}

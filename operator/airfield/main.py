@@ -9,7 +9,7 @@ import os
 import secrets
 import selectors
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
 from typing import TypeVar
@@ -21,7 +21,7 @@ from airfield import __version__, handlers
 from airfield.costs.census import costs
 from airfield.costs.fleet import Fleet
 from airfield.costs.recorder import Recorder
-from airfield.costs.usage import Source, Usage, of_pods, of_volumes
+from airfield.costs.usage import Usage, sources
 from airfield.environment.census import census
 from airfield.environment.controller import Controller as EnvironmentController
 from airfield.environment.ensure.run import Doors
@@ -33,7 +33,6 @@ from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import Ref
-from airfield.kube.kubelets import Kubelets
 from airfield.kube.lease import Lease
 from airfield.kube.resources import Resources
 from airfield.kube.secrets import SecretVersions
@@ -84,8 +83,8 @@ async def operate(settings: Settings, fence: Fence) -> None:
         metrics.watch_leadership(lambda: fence.leading)
         metrics.watch_relists(lambda: progress.unlisted, lambda: progress.unheard, settings.resync_seconds)
         metrics.watch_environments(lambda: census(resources.environments.values()))
-        sources = tuple(_sources(settings, access, kube, inventory))
-        fleet, usage = Fleet(resources), Usage(sources, settings.usage_seconds)
+        usage = Usage(tuple(sources(settings, access, kube, inventory)), settings.usage_seconds)
+        fleet = Fleet(resources)
         metrics.watch_costs(lambda: costs(fleet.look(), watches.tasks, usage.now))
         if settings.metrics_port:
             await stack.enter_async_context(serve(settings, metrics, watches, progress, fence))
@@ -145,18 +144,6 @@ async def operate(settings: Settings, fence: Fence) -> None:
             await asyncio.gather(holding, return_exceptions=True)
             await lease.release()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _sources(
-    settings: Settings, access: credentials.Credentials, kube: KubeClient, inventory: Inventory
-) -> Iterator[Source]:
-    """Who knows what environments use."""
-    yield of_pods(kube)
-    if settings.statistics_account:
-        authority = access.ssl if settings.kubelets_verified else None
-        account = settings.statistics_account
-        kubelets = Kubelets(kube, namespace=settings.namespace, account=account, certificates=authority)
-        yield of_volumes(kubelets, inventory)
 
 
 async def _lead(

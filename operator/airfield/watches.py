@@ -207,14 +207,16 @@ class Watches:
             return  # most events tell of nothing that a decision reads
         to_put_right = _wanted(before) != _wanted(after)
         for key in {found[0] for found in (before, after) if found}:
-            if to_put_right and not self._goes(key):
-                # One that appears is not lost; and most of those that do are in the first list.
+            if self._goes(key):
+                if after is None and ref.kind == kinds.POD.kind:  # nothing else is waited for
+                    self.environments.add_after(key, MOMENT)
+            elif to_put_right:  # one that appears is not lost; and most of those that do are in the first list
                 self.environments.add(key, routine=before is None)
             else:
                 self.environments.add_after(key, MOMENT)
 
     def _goes(self, key: Key) -> bool:
-        """Whether an environment is being deleted, or is gone: nothing of it is put right."""
+        """Whether an environment is being deleted, or is not there: nothing of it is put right."""
         body = self.resources.environments.get(key)
         return body is None or "deletionTimestamp" in body["metadata"]
 

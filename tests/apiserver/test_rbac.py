@@ -58,7 +58,8 @@ def watched(
     namespaces: tuple[str, ...] = (f"chosen-{uuid.uuid4().hex[:6]}",) if request.param else ()
     folder = tmp_path_factory.mktemp("rbac")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
-    with operated(f"rbac-{worker}", postgres_server, folder, audited=True, namespaces=namespaces) as site:
+    name = f"rbac-{worker}"
+    with operated(name, postgres_server, folder, audited=True, kubelets=True, namespaces=namespaces) as site:
         kubectl(site.cluster, "create", "namespace", OTHER)
         define(site.cluster)
         yield site, namespaces
@@ -78,7 +79,7 @@ async def test_every_rule_is_needed_and_suffices(team: Team, watched: tuple[Site
     site, namespaces = watched
     await _lives(team)
     settings = (f"watchNamespaces={{{','.join(namespaces)}}}",) if namespaces else ()
-    given = _given(render(*settings))
+    given = _given(render("volumeStatistics.enabled=true", *settings))
     used, refused = _asked(site, restricted=bool(namespaces))
     granted = _granted(team)
     assert refused == set()
@@ -229,7 +230,8 @@ def _rights(rules: Iterable[Json], scope: str) -> set[Right]:
     }
 
 
-CLUSTER_WIDE = ("airflowtenants", "airflowenvironmentclasses", "namespaces")
+CLUSTER_WIDE = ("airflowtenants", "airflowenvironmentclasses", "namespaces", "nodes")
+ALWAYS_OWN = ("leases", "serviceaccounts/token")
 
 
 def _given(manifests: list[Json]) -> set[Right]:
@@ -260,7 +262,7 @@ def _asked(site: Site, *, restricted: bool = False) -> tuple[set[Right], set[str
         if entry["user"]["username"] != ACCOUNT or target is None:
             continue
         resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))
-        own = target.get("namespace") == SYSTEM and (restricted or target["resource"] == "leases")
+        own = target.get("namespace") == SYSTEM and (restricted or resource in ALWAYS_OWN)
         scope = "cluster" if target["resource"] in CLUSTER_WIDE else "own" if own else "environments"
         right = Right(scope, target.get("apiGroup", ""), resource, entry["verb"])
         code = entry["responseStatus"]["code"]
@@ -287,7 +289,10 @@ def _granted(team: Team) -> set[Right]:
 
 ALWAYS_DENIED = (
     ("get", "nodes", ""),
-    ("list", "nodes", ""),
+    ("watch", "nodes", ""),
+    ("get", "nodes/stats", ""),
+    ("create", "serviceaccounts/default/token", SYSTEM),
+    ("create", "serviceaccounts/airfield/token", SYSTEM),
     ("get", "namespaces/default", ""),
     ("update", "namespaces/default", ""),
     ("create", "clusterroles", ""),

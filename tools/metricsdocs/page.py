@@ -17,9 +17,9 @@ that leads has `airfield_leader` 1, and only it has queues.
 
 `namespace` and `name` are an environment's. A scrape must keep them (`honor_labels: true`), or Prometheus calls the
 first one `exported_namespace`. An environment has two series, one more while it is stalled or paused, four for what it
-requests and [costs](costs.md), two more for what its pods use, where a metrics server says so, and one for what its volumes hold,
-where [kubelets are asked](costs.md#what-is-counted): only the leader asks them.
-Up to two tell of its certificate. A scrape of 1,000 environments takes about 50 ms of CPU and is 600 KB.
+requests and [costs](costs.md), two more for what its pods use, where a metrics server says so, and one for what its
+volumes hold, where [kubelets are asked](costs.md#what-is-counted): only the leader asks. Up to two tell of its
+certificate. A scrape of 1,000 environments takes about 50 ms of CPU and is 600 KB.
 
 `charts/airfield/alerts/airfield.yaml` has the alerts, [runbooks](runbooks/) say what to do about each, and
 `charts/airfield/dashboards/airfield.json` is a Grafana dashboard. This page is generated: `make generate`.

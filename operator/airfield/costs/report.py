@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from airfield.costs.ledger import Key, Page, Segment, bounds
@@ -136,8 +136,11 @@ def measure(pages: Iterable[Page], month: str, begin: datetime, end: datetime) -
                     latest[key, segment.since] = segment  # what was open on the page before
                     if name[0] == month:
                         _add(found, tenant, key, segment, _spent(segment))
-        for (key, _), segment in latest.items():
-            _add(found, tenant, key, segment, _requested(segment, begin, end))
+        after: dict[Key, datetime] = {}
+        for (key, since), segment in sorted(latest.items(), key=itemgetter(0), reverse=True):
+            # One that lasts ends where the next one begins: an operator that could not read it has begun another page.
+            _add(found, tenant, key, segment, _requested(segment, begin, min(end, after.get(key, end))))
+            after[key] = since
     return found
 
 

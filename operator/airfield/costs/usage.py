@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from time import monotonic
@@ -12,25 +13,30 @@ from airfield.api import meta
 from airfield.api.quantity import measured
 from airfield.costs.ledger import Key, Spent
 from airfield.kube.client import KubeClient
+from airfield.kube.credentials import Credentials
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory, environment_of
 from airfield.kube.kinds import POD_METRICS
 from airfield.kube.kubelets import Kubelets
+from airfield.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Amounts = dict[Key, Spent]
-"""Cores and bytes by environment."""
+"""Cores and bytes by environment, or the same times seconds."""
 
 
 @dataclass
 class Source:
-    """Somebody who knows something of it."""
+    """Somebody who knows something of it, and what was learnt."""
 
     what: str
     """What it knows, as the log says it."""
     ask: Callable[[], Awaitable[tuple[Amounts, Sequence[ApiError]]]]
     """What is used now, and why some of it is not known."""
+    now: Amounts = field(default_factory=dict, init=False)
+    measured: float | None = field(default=None, init=False)
+    """When it was asked last."""
     complaint: str = field(default="", init=False)
     """What was said last."""
 
@@ -41,53 +47,71 @@ class Usage:
     def __init__(self, sources: Sequence[Source], seconds: float, *, clock: Callable[[], float] = monotonic) -> None:
         """`seconds`: between two measurements, each of which stands for the time since the one before."""
         self._sources, self._seconds, self._clock = sources, seconds, clock
-        self._measured: float | None = None
-        self.now: Amounts = {}
         self.pending: dict[Key, Spent] = {}
         """Core-seconds and byte-seconds."""
 
+    @property
+    def now(self) -> Amounts:
+        """What is used now, as far as anybody knows."""
+        return _together(source.now for source in self._sources)
+
     async def run(self) -> None:
         """Measure until cancelled."""
-        while self._seconds:
-            try:
-                await self.measure()
-            except Exception:
-                log.exception("what environments use was not measured; it is tried again")
+        if self._seconds:
+            await asyncio.gather(*map(self._follow, self._sources))
+
+    async def _follow(self, source: Source) -> None:
+        """By itself: what one says must not wait for another that is slow."""
+        while True:
+            await self.measure(source)
             await asyncio.sleep(self._seconds)
 
-    async def measure(self) -> None:
-        """Ask everybody once."""
-        found: Amounts = {}
-        for amounts in await asyncio.gather(*map(self._asked, self._sources)):
-            for key, amount in amounts.items():
-                found[key] = found.get(key, Spent()) + amount
-        now, before = self._clock(), self._measured
-        # A process that was stopped for an hour does not know what was used in it.
-        lasted = self._seconds if before is None else min(now - before, 2 * self._seconds)
-        self.now, self._measured = found, now
-        for key, amount in found.items():
-            self.pending[key] = self.pending.get(key, Spent()) + amount.times(Decimal(str(round(lasted, 3))))
-
-    @staticmethod
-    async def _asked(source: Source) -> Amounts:
-        """A cluster without a metrics server is none to speak of: then nothing is known to be used."""
+    async def measure(self, source: Source) -> None:
+        """Ask one of them; of what it does not know nothing is known to be used."""
         try:
-            amounts, failures = await source.ask()
+            source.now, failures = await source.ask()
         except ApiError as error:
-            absent = error.not_found or error.status == 503  # 503: registered, and not running
-            amounts, failures = {}, [] if absent else [error]
+            source.now, failures = {}, [error]
+        except Exception:
+            log.exception("%s: the answer is not understood; it is asked again", source.what)
+            source.now, failures = {}, ()
         complaint = failures[0].message if failures else ""
         if complaint and complaint != source.complaint:
             log.warning("%s is not known: %s", source.what, complaint)
-        source.complaint = complaint
-        return amounts
+        now, before = self._clock(), source.measured
+        source.complaint, source.measured = complaint, now
+        lasted = Decimal(str(round(self._seconds if before is None else now - before, 3)))
+        self.pending = _together([self.pending, {key: amount.times(lasted) for key, amount in source.now.items()}])
+
+
+def _together(amounts: Iterable[Amounts]) -> Amounts:
+    """The sum."""
+    found: Amounts = {}
+    for each in amounts:
+        for key, amount in each.items():
+            found[key] = found.get(key, Spent()) + amount
+    return found
+
+
+def sources(settings: Settings, access: Credentials, kube: KubeClient, inventory: Inventory) -> Iterator[Source]:
+    """All who know something."""
+    yield of_pods(kube)
+    if settings.statistics_account:
+        trust = (access.trust or ssl.create_default_context()) if settings.kubelets_verified else None
+        kubelets = Kubelets(kube, settings.namespace, settings.statistics_account, verified_by=trust)
+        yield of_volumes(kubelets, inventory)
 
 
 def of_pods(kube: KubeClient) -> Source:
-    """The metrics server, if there is one."""
+    """The metrics server. A cluster without one is none to speak of."""
 
     async def ask() -> tuple[Amounts, Sequence[ApiError]]:
-        return used(await kube.list(POD_METRICS, label_selector=meta.LABEL_ENVIRONMENT)), ()
+        try:
+            return used(await kube.list(POD_METRICS, label_selector=meta.LABEL_ENVIRONMENT)), ()
+        except ApiError as error:
+            if error.not_found or error.status == 503:  # 503: registered, and not running
+                return {}, ()
+            raise
 
     return Source("what pods use", ask)
 

@@ -54,7 +54,8 @@ def workloads(children: Mapping[Ref, Child], *, in_order: bool = True) -> list[C
     One after the other, since to end well takes others: tasks report to the API server, and everybody needs the
     database, the Services and the rules of the network.
     """
-    turn = min((_turn(pod) for pod in pods(children)), default=2) if in_order else 2
+    running = pods(children)
+    turn = _turn(running[0]) if running and in_order else 2
     return [
         child
         for _, child in sorted(children.items())
@@ -79,8 +80,9 @@ def data(children: Mapping[Ref, Child], name: str) -> list[Child]:
 
 
 def pods(children: Mapping[Ref, Child]) -> list[Child]:
-    """Pods that still run, task pods included."""
-    return [child for ref, child in sorted(children.items()) if ref.kind == "Pod"]
+    """Pods that still run, task pods included; those first that the others wait for."""
+    found = [child for ref, child in sorted(children.items()) if ref.kind == "Pod"]
+    return sorted(found, key=_turn)
 
 
 def _turn(child: Child) -> int:

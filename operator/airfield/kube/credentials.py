@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from ssl import SSLContext
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 Headers = dict[str, str]
@@ -28,12 +29,14 @@ class Credentials:
     """Where the API server is and how to prove who we are."""
 
     url: str
-    ssl: ssl.SSLContext | None
+    ssl: SSLContext | None
     headers: Callable[[], Awaitable[Headers]]
     server_hostname: str | None = None
     proxy: str | None = None
     namespace: str = "default"
     """The pod's own namespace, or that of the kubeconfig's context."""
+    trust: SSLContext | None = None
+    """For others whom the cluster's authority has signed: it shows them nothing of ours. None where there is no TLS."""
 
 
 def load(context: str | None = None) -> Credentials:
@@ -66,7 +69,7 @@ def from_service_account(folder: Path, *, clock: Callable[[], float] = time.mono
             "is automountServiceAccountToken off? Set KUBECONFIG to use a kubeconfig instead"
         ) from error
     url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    return Credentials(url, context, headers, namespace=namespace)
+    return Credentials(url, context, headers, namespace=namespace, trust=context)
 
 
 def from_kubeconfig(context: str | None = None, path: str | None = None) -> Credentials:
@@ -91,6 +94,7 @@ def from_kubeconfig(context: str | None = None, path: str | None = None) -> Cred
         contexts, current = loader.list_kube_config_contexts(file)
         tls = settings.host.startswith("https")
         ssl_context = _ssl_context(settings.ssl_ca_cert, settings.cert_file, settings.key_file) if tls else None
+        trust = _ssl_context(settings.ssl_ca_cert) if tls else None
     except (ConfigException, OSError, yaml.YAMLError) as error:  # ssl.SSLError is an OSError
         wanted = f" (context {context!r})" if context else ""
         raise CredentialsError(f"cannot load kubeconfig {file}{wanted}: {error}") from error
@@ -108,6 +112,7 @@ def from_kubeconfig(context: str | None = None, path: str | None = None) -> Cred
         server_hostname=settings.tls_server_name or None,
         proxy=settings.proxy or None,
         namespace=active["context"].get("namespace") or "default",
+        trust=trust,
     )
 
 

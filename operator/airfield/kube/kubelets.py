@@ -19,7 +19,7 @@ from airfield.kube.kinds import NODE, PERSISTENT_VOLUME_CLAIM, Ref
 from airfield.kube.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from airfield.kube.client import KubeClient
     from airfield.kube.credentials import Headers
@@ -31,6 +31,8 @@ RENEWAL: Final = 0.75 * LIFETIME
 """Seconds after which another one is fetched."""
 PATIENCE: Final = 20.0
 """Seconds that a kubelet may take: one that does not answer must not keep the others waiting for long."""
+LONGEST: Final = 16 * 2**20
+"""Bytes of a summary; 250 pods have about 1 MB."""
 
 
 class Kubelets:
@@ -39,15 +41,15 @@ class Kubelets:
     def __init__(
         self,
         kube: KubeClient,
-        *,
         namespace: str,
         account: str,
-        certificates: ssl.SSLContext | None,
+        *,
+        verified_by: ssl.SSLContext | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`account`: the ServiceAccount that they are asked as. `certificates`: how theirs are verified; None: not."""
+        """`account`: the ServiceAccount that they are asked as. `verified_by`: of their certificates; None: nobody."""
         self._kube, self._namespace, self._account, self._clock = kube, namespace, account, clock
-        self._ssl = certificates or _unverified()
+        self._ssl = verified_by or _unverified()
         self._token, self._fetched = "", -RENEWAL
 
     async def filled(self) -> tuple[dict[Ref, int], list[ApiError]]:
@@ -64,28 +66,30 @@ class Kubelets:
             self._fetched = self._clock()
         found: dict[Ref, int] = {}
         failures = []
-        for result in await few_at_a_time(partial(self._summary, node["name"], node["url"]) for node in nodes):
+        for result in await few_at_a_time(partial(self._ask, node["name"], node["url"]) for node in nodes):
             if isinstance(result, ApiError):
                 failures.append(result)
             elif isinstance(result, BaseException):
                 raise result
             else:
-                for claim, size in filled_of(result):
+                for claim, size in result.items():
                     found[claim] = max(size, found.get(claim, 0))
         if any(failure.status == 401 for failure in failures):
             self._fetched = -RENEWAL  # the cluster may have other keys by now
         return found, failures
 
-    async def _summary(self, node: str, url: str) -> Object:
+    async def _ask(self, node: str, url: str) -> dict[Ref, int]:
         async def headers() -> Headers:
             return {"Authorization": f"Bearer {self._token}"}
 
-        async with _Kubelet(Credentials(url, self._ssl, headers)) as kubelet:
+        async with _Kubelet(Credentials(url, self._ssl, headers), longest=LONGEST) as kubelet:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    return await kubelet.summary(node)
+                    return filled_of(await kubelet.summary(node))
             except TimeoutError:
-                raise ApiError(0, "Timeout", f"node {node}: no answer in {PATIENCE:.0f} s") from None
+                raise ApiError(0, "Timeout", f"node {node}: no answer in {PATIENCE:g} s") from None
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+                raise ApiError(502, "BadGateway", f"node {node}: no statistics of a kubelet: {error!r}") from None
 
 
 class _Kubelet(Transport):
@@ -96,20 +100,29 @@ class _Kubelet(Transport):
         return await self._request("read", f"statistics of node {node}", "GET", "/stats/summary", kind="Node")
 
 
-def filled_of(summary: Mapping[str, Any]) -> Iterator[tuple[Ref, int]]:
-    """The claims of a kubelet's summary with the bytes that their volumes hold, as far as it knows that."""
+def filled_of(summary: Mapping[str, Any]) -> dict[Ref, int]:
+    """The claims of a kubelet's summary with the bytes that their volumes hold, as far as it knows that.
+
+    Raises:
+        AttributeError, KeyError, OverflowError, TypeError, ValueError: it is none.
+    """
+    found: dict[Ref, int] = {}
     for pod in summary.get("pods") or ():
         for volume in pod.get("volume") or ():
-            claim, size = volume.get("pvcRef"), volume.get("usedBytes")
+            claim, size, of = volume.get("pvcRef"), volume.get("usedBytes"), PERSISTENT_VOLUME_CLAIM
             if claim and size is not None:
-                of = PERSISTENT_VOLUME_CLAIM
-                yield Ref(of.api_version, of.kind, claim["namespace"], claim["name"]), int(size)
+                ref = Ref(of.api_version, of.kind, claim["namespace"], claim["name"])
+                if int(size) < 0:
+                    raise ValueError(f"{ref} holds {size} bytes")
+                found[ref] = max(int(size), found.get(ref, 0))
+    return found
 
 
 def _boiled(node: Object) -> Object:
     """A node's name, and where its kubelet is; an empty text where it has no address."""
     status = node.get("status") or {}
-    addresses = {each["type"]: each["address"] for each in status.get("addresses") or ()}
+    # Of several addresses of a type the first one is the node's own choice.
+    addresses = {each["type"]: each["address"] for each in reversed(status.get("addresses") or ())}
     host = addresses.get("InternalIP") or addresses.get("Hostname") or ""
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
     at = f"[{host}]" if ":" in host else host

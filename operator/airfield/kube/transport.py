@@ -72,6 +72,7 @@ class Transport:
         before_write: Callable[[], None] | None = None,
         namespaces: Sequence[str] = (),
         connections: int = MAX_CONNECTIONS,
+        longest: int = 0,
     ) -> None:
         """Nothing is sent before `async with`.
 
@@ -81,12 +82,14 @@ class Transport:
             before_write: called as soon as a connection is at hand for a request that may change something.
             connections: how many there may be at a time; 0: any number.
             namespaces: what a list over all namespaces is of, for an operator that may see only these.
+            longest: an answer of more bytes is an error; 0: none is.
         """
         self._credentials = credentials
         self._on_request = on_request
         self._before_write = before_write
         self._namespaces = tuple(namespaces)
         self._connections = connections
+        self._longest = longest
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -202,7 +205,7 @@ class Transport:
                     trace_request_ctx=method,
                 ) as response:
                     status = response.status
-                    text = await response.read()
+                    text = await self._body(response, f"{verb} {target}")
                     retry_after = _seconds(response.headers.get("Retry-After"))
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if last or not idempotent:
@@ -222,6 +225,16 @@ class Transport:
                     self._on_request(verb.split(" ", 1)[0], kind, status)
             await asyncio.sleep(delay * random.uniform(1, 1.5))  # noqa: S311 - jitter
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+    async def _body(self, response: aiohttp.ClientResponse, what: str) -> bytes:
+        if not self._longest:
+            return await response.read()
+        chunks: list[bytes] = []
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            if sum(map(len, chunks)) > self._longest:
+                raise ApiError(502, "TooLong", f"{what}: an answer of more than {self._longest} bytes")
+        return b"".join(chunks)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

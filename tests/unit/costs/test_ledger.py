@@ -237,6 +237,15 @@ def test_use_is_of_the_month_that_it_was_in(used_in: str, hours: list[int]) -> N
     assert [chain.lines(month, at(days=100))[0].used_cpu_hours for month in months] == hours
 
 
+def test_what_one_could_not_read_for_a_while_is_charged_once() -> None:
+    """Another page was begun, without what lasts on the first."""
+    chain = Chain()
+    chain.see(START, {DEMO: terms()})
+    (other,) = advance(Page("team", "2026-11", 2, {}), at(hours=2), {DEMO: terms()}, idle, {}, "2026-11")
+    (line,) = report([*chain.pages.values(), other], "2026-11", at(hours=6))
+    assert line.cpu_hours == 6 * Decimal("0.5")
+
+
 def test_use_has_no_price() -> None:
     chain = Chain()
     chain.see(START, {DEMO: terms()})

@@ -1,5 +1,6 @@
 """What pods use, as a metrics server says it, and where there is none."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from airfield.costs.ledger import Spent
-from airfield.costs.usage import Usage, of_pods, of_volumes, used
+from airfield.costs.usage import Source, Usage, of_pods, of_volumes, used
 from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import Ref
@@ -42,14 +43,12 @@ class Cluster:
 
 
 async def test_what_comes_together() -> None:
-    now = iter([1000.0, 1062.0, 5000.0])
-    usage = Usage([of_pods(cast("Any", Cluster(lambda: [pod(("500m", "1Mi"))])))], 60, clock=lambda: next(now))
-    await usage.measure()
-    await usage.measure()
+    now, source = iter([1000.0, 1062.0]), of_pods(cast("Any", Cluster(lambda: [pod(("500m", "1Mi"))])))
+    usage = Usage([source], 60, clock=lambda: next(now))
+    await usage.measure(source)
+    await usage.measure(source)
     assert usage.now == {KEY: Spent(cpu=Decimal("0.5"), memory=Decimal(MIB))}
     assert usage.pending == {KEY: Spent(cpu=Decimal(61), memory=Decimal(122 * MIB))}
-    await usage.measure()  # nobody looked for an hour
-    assert usage.pending[KEY].cpu == 61 + 60
 
 
 class Nodes:
@@ -70,10 +69,10 @@ async def test_volumes_count_for_their_environment(caplog: pytest.LogCaptureFixt
         metadata = {"namespace": "team-a", "name": name, "labels": {"airfield.dev/environment": of}}
         inventory.observe({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata})
     nodes = Nodes({"demo-logs": 3, "demo-db": 4, "b-logs": 5, "nobodys": 6}, ApiUnavailable("node n1: gone"))
-    pods = of_pods(cast("Any", Cluster(lambda: [pod(("1", "2"))])))
-    usage = Usage([pods, of_volumes(cast("Any", nodes), inventory)], 60, clock=lambda: 0.0)
-    await usage.measure()
-    await usage.measure()
+    pods, volumes = of_pods(cast("Any", Cluster(lambda: [pod(("1", "2"))]))), of_volumes(cast("Any", nodes), inventory)
+    usage = Usage([pods, volumes], 60, clock=lambda: 0.0)
+    for source in (pods, volumes, volumes):
+        await usage.measure(source)
     assert usage.now == {
         KEY: Spent(cpu=Decimal(1), memory=Decimal(2), storage=Decimal(7)),
         ("team-a", "b"): Spent(storage=Decimal(5)),
@@ -98,15 +97,45 @@ async def test_nobody_who_knows(error: ApiError, said: int, caplog: pytest.LogCa
         raise error
 
     cluster = Cluster(lambda: [pod(("1", "1Mi"))])
-    usage = Usage([of_pods(cast("Any", cluster))], 60)
-    await usage.measure()
+    source = of_pods(cast("Any", cluster))
+    usage = Usage([source], 60)
+    await usage.measure(source)
     cluster.answer = refuse
     with caplog.at_level(logging.INFO):
-        await usage.measure()
-        await usage.measure()
+        await usage.measure(source)
+        await usage.measure(source)
     assert len(caplog.records) == said
     assert usage.now == {}
     assert usage.pending[KEY].cpu == 60
+
+
+async def test_kubelets_that_cannot_be_asked_are_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the error is: somebody wanted them to be asked."""
+
+    class Nobody:
+        async def filled(self) -> tuple[dict[Ref, int], list[ApiError]]:
+            raise ApiError(404, "NotFound", "create a token of ServiceAccount airfield-statistics: not found")
+
+    source = of_volumes(cast("Any", Nobody()), Inventory())
+    await Usage([source], 60).measure(source)
+    assert "airfield-statistics: not found" in caplog.text
+
+
+async def test_who_is_slow_or_talks_nonsense_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    async def nonsense() -> Any:
+        raise KeyError("namespace")
+
+    pods = of_pods(cast("Any", Cluster(lambda: [pod(("1", "1Mi"))])))
+    usage = Usage([Source("a", never), Source("b", nonsense), pods], 0.01)
+    running = asyncio.create_task(usage.run())
+    async with asyncio.timeout(10):
+        while caplog.text.count("b: the answer is not understood") < 3 or pods.measured is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert usage.now[KEY].cpu == 1
 
 
 async def test_never() -> None:

@@ -15,7 +15,7 @@ from airfield.environment.ensure.deleted import Farewell, ensure_deleted
 from airfield.environment.outcome import Done, Wait
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
-from airfield.kube.kinds import POD, Kind, Ref
+from airfield.kube.kinds import Kind, Ref
 from builders import OURS, SERVER, blueprint, environment
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,19 +46,19 @@ class Empty:
 class Draining:
     """An API server with a pod of the scheduler that still runs, and that ends as soon as something is deleted."""
 
-    def __init__(self, inventory: Inventory, *, runs: bool = True) -> None:
+    def __init__(self, inventory: Inventory, *objects: dict[str, Any]) -> None:
         self.inventory = inventory
         self.deleted: list[str] = []
         self.listed = 0
-        self._pods = [SCHEDULER_POD] if runs else []
+        self._objects = objects
 
     async def get(self, ref: Ref) -> dict[str, Any] | None:
-        return next((pod for pod in self._pods if Ref.of(pod) == ref), None)
+        return next((obj for obj in self._objects if Ref.of(obj) == ref), None)
 
     async def list(self, kind: Kind, namespace: str, selector: str) -> list[Any]:
         del namespace, selector
         self.listed += 1
-        return self._pods if kind == POD else []
+        return [obj for obj in self._objects if obj["kind"] == kind.kind]
 
     async def delete(self, ref: Ref, *, uid: str) -> bool:
         del uid
@@ -132,7 +132,7 @@ async def test_workloads_go_in_order_unless_that_takes_long(minutes: float, goes
     inventory = Inventory()
     for obj in (part("Deployment", "scheduler"), part("Deployment", "api-server"), SCHEDULER_POD):
         inventory.observe(obj)
-    kube = Draining(inventory)
+    kube = Draining(inventory, SCHEDULER_POD)
     outcome = await ensure_deleted(_farewell(kube, inventory, minutes))
     assert set(kube.deleted) == goes
     assert isinstance(outcome, Wait)
@@ -140,13 +140,29 @@ async def test_workloads_go_in_order_unless_that_takes_long(minutes: float, goes
     assert not kube.listed  # a thousand environments wait like that at a time
 
 
-async def test_what_watches_have_not_told_is_found() -> None:
-    """The pod that is waited for has gone, and a claim has come that nobody knows."""
+API_SERVER_POD = part("Pod", "api-server", "v1")
+CLAIM = part("PersistentVolumeClaim", "logs", "v1")
+CLAIM["metadata"]["managedFields"] = [{"manager": meta.FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "there", "known", "goes"),
+    [
+        # The pod that is waited for has gone. Not the first by name: that is one of those that wait.
+        (1, [], [SCHEDULER_POD], {"scheduler-deployment", "api-server-deployment", "logs-persistentvolumeclaim"}),
+        (1, [API_SERVER_POD], [SCHEDULER_POD], {"scheduler-deployment", "api-server-deployment"}),
+        # Whatever does not end: before all is given up, somebody looks.
+        (11, [SCHEDULER_POD], [], {"scheduler-deployment", "api-server-deployment", "logs-persistentvolumeclaim"}),
+    ],
+)
+async def test_what_watches_have_not_told_is_found(
+    minutes: float, there: list[dict[str, Any]], known: list[dict[str, Any]], goes: set[str]
+) -> None:
+    """And a claim that nobody knows of."""
     inventory = Inventory()
-    for obj in (part("Deployment", "scheduler"), part("Deployment", "api-server"), SCHEDULER_POD):
+    for obj in (part("Deployment", "scheduler"), part("Deployment", "api-server"), *there, *known):
         inventory.observe(obj)
-    kube = Draining(inventory, runs=False)
-    outcome = await ensure_deleted(_farewell(kube, inventory, 1))
-    assert isinstance(outcome, Done)
-    assert set(kube.deleted) == {"scheduler-deployment", "api-server-deployment"}
-    assert kube.listed
+    kube = Draining(inventory, CLAIM, *there)
+    outcome = await ensure_deleted(_farewell(kube, inventory, minutes, environment(deletionPolicy="Delete")))
+    assert set(kube.deleted) == goes
+    assert isinstance(outcome, Done) == ("logs-persistentvolumeclaim" in goes)

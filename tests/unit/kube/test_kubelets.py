@@ -1,5 +1,7 @@
 """Kubelets against small servers that stand in for them; a real one is asked in tests/e2e/test_5_metrics.py."""
 
+import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -11,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from airfield.kube import kubelets
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import NODE, Kind, Ref
 from airfield.kube.kubelets import RENEWAL, Kubelets, filled_of
@@ -41,10 +44,11 @@ def summary(*volumes: Json) -> Json:
         (summary({"name": "tmp", "usedBytes": 7}), {}),
         (summary(volume("logs", None)), {}),
         (summary(volume("logs", 0), volume("db", 5, "team-b")), {claim("logs"): 0, claim("db", "team-b"): 5}),
+        (summary(volume("logs", 7), volume("logs", 6)), {claim("logs"): 7}),
     ],
 )
 def test_what_a_kubelet_says(said: Json, expected: dict[Ref, int]) -> None:
-    assert dict(filled_of(said)) == expected
+    assert filled_of(said) == expected
 
 
 @dataclass
@@ -54,13 +58,17 @@ class Kubelet:
     volumes: list[Json] = field(default_factory=list)
     token: str = "t-1"
     asked: int = 0
+    text: str = ""
+    """What it says in the place of that."""
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.Response:
         assert request.path == "/stats/summary"
         self.asked += 1
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.Response(status=401, text="Unauthorized")
-        return web.json_response(summary(*self.volumes))
+        await self.answers.wait()
+        return web.Response(text=self.text) if self.text else web.json_response(summary(*self.volumes))
 
 
 @dataclass
@@ -88,12 +96,12 @@ class World:
     now: float = 0.0
 
     def client(self, *, verified: bool = True) -> Kubelets:
-        certificates = ssl.create_default_context(cadata=self.authority.pem) if verified else None
+        verified_by = ssl.create_default_context(cadata=self.authority.pem) if verified else None
         return Kubelets(
             cast("Any", self.cluster),
-            namespace="airfield-system",
-            account="airfield-statistics",
-            certificates=certificates,
+            "airfield-system",
+            "airfield-statistics",
+            verified_by=verified_by,
             clock=lambda: self.now,
         )
 
@@ -108,6 +116,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     async with AsyncExitStack() as stack:
         for number, kubelet in enumerate(world.kubelets):
+            kubelet.answers.set()
             app = web.Application()
             app.router.add_get("/{path:.*}", kubelet.handle)
             server = TestServer(app, scheme="https")
@@ -125,14 +134,14 @@ async def test_everybody_is_asked_with_the_same_token_until_it_is_old(world: Wor
     first, second = world.kubelets
     first.volumes = [volume("logs", 7), volume("own", 1)]
     second.volumes = [volume("logs", 8)]
-    kubelets = world.client()
-    assert await kubelets.filled() == ({claim("logs"): 8, claim("own"): 1}, [])
+    client = world.client()
+    assert await client.filled() == ({claim("logs"): 8, claim("own"): 1}, [])
     world.now = RENEWAL - 1
-    assert await kubelets.filled() == ({claim("logs"): 8, claim("own"): 1}, [])
+    assert await client.filled() == ({claim("logs"): 8, claim("own"): 1}, [])
     assert world.cluster.tokens == 1
     world.now = RENEWAL
     first.token = second.token = "t-2"
-    assert await kubelets.filled() == ({claim("logs"): 8, claim("own"): 1}, [])
+    assert await client.filled() == ({claim("logs"): 8, claim("own"): 1}, [])
 
 
 async def test_one_that_refuses_the_token_keeps_nobody_from_answering(world: World) -> None:
@@ -140,12 +149,53 @@ async def test_one_that_refuses_the_token_keeps_nobody_from_answering(world: Wor
     first, second = world.kubelets
     first.volumes, second.volumes = [volume("logs", 7)], [volume("own", 1)]
     second.token = "t-2"
-    kubelets = world.client()
-    filled, (failure,) = await kubelets.filled()
+    client = world.client()
+    filled, (failure,) = await client.filled()
     assert filled == {claim("logs"): 7}
     assert failure.message.startswith("read statistics of node n1: Unauthorized")
     first.token = "t-2"
-    assert await kubelets.filled() == ({claim("logs"): 7, claim("own"): 1}, [])
+    assert await client.filled() == ({claim("logs"): 7, claim("own"): 1}, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[]",
+        '{"pods": [7]}',
+        '{"pods": 7}',
+        '{"pods": [{"volume": [{"pvcRef": {"name": "x"}, "usedBytes": 1}]}]}',
+        json.dumps(summary(volume("logs", -1))),
+        json.dumps(summary({**volume("logs", 1), "usedBytes": float("inf")})),
+        json.dumps(summary({**volume("logs", 1), "usedBytes": "many"})),
+        " " * 2**17 + "{}",
+    ],
+)
+async def test_one_that_talks_nonsense_keeps_nobody_from_answering(
+    world: World, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubelets, "LONGEST", 2**16)
+    world.kubelets[0].text, world.kubelets[1].volumes = text, [volume("own", 1)]
+    filled, (failure,) = await world.client().filled()
+    assert filled == {claim("own"): 1}
+    assert "node n0" in failure.message
+
+
+async def test_one_that_does_not_answer_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubelets, "PATIENCE", 0.5)
+    hanging, other = world.kubelets
+    hanging.answers.clear()
+    other.volumes = [volume("own", 1)]
+    filled, (failure,) = await world.client().filled()
+    hanging.answers.set()
+    assert (filled, failure.message) == ({claim("own"): 1}, "node n0: no answer in 0.5 s")
+
+
+async def test_the_first_address_of_a_type_is_the_nodes(world: World) -> None:
+    node = world.cluster.nodes[0]
+    node["status"]["addresses"].append({"type": "Hostname", "address": "elsewhere.invalid"})
+    world.kubelets[0].volumes = [volume("logs", 7)]
+    assert await world.client().filled() == ({claim("logs"): 7}, [])
 
 
 async def test_a_token_is_shown_to_nobody_who_is_not_the_kubelet(world: World) -> None:

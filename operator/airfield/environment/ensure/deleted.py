@@ -47,17 +47,21 @@ class Farewell:
     def lasted(self) -> timedelta:
         return deletion.lasted(self.environment, self.doors.clock())
 
+    @property
+    def late(self) -> bool:
+        """Whether this look may be the last one, whatever it finds."""
+        return self.lasted > deletion.PATIENCE
+
 
 async def ensure_deleted(farewell: Farewell) -> Outcome:
     """Done when nothing is left that the policy wants gone; in the end even if something is left."""
-    late = farewell.lasted > deletion.PATIENCE
     steps = [_end_workloads]
     if deletion.policy(farewell.environment, farewell.blueprint) is DeletionPolicy.DELETE:
         steps += [_drop_database, _delete_data]
     for step in steps:
         outcome = await _tried(step, farewell)
         if not isinstance(outcome, Done):
-            if not late:
+            if not farewell.late:
                 return outcome
             log.error("given up after %s: %s", deletion.PATIENCE, outcome.message)
     return Done("everything is gone" if len(steps) > 1 else "database, volumes and keys are kept: the policy is Orphan")
@@ -76,7 +80,7 @@ async def _tried(step: Callable[[Farewell], Awaitable[Outcome]], farewell: Farew
 
 
 async def _end_workloads(farewell: Farewell) -> Outcome:
-    if not await _still_runs(farewell):
+    if farewell.late or not await _still_runs(farewell):
         await _relist(farewell)
     children = farewell.children  # as they are now: what ends meanwhile the next pass will see
     await _delete(farewell, deletion.workloads(children, in_order=farewell.lasted <= deletion.ORDER))
@@ -93,7 +97,7 @@ async def _delete_data(farewell: Farewell) -> Outcome:
 
 
 async def _still_runs(farewell: Farewell) -> bool:
-    """Whether there is something to wait for. No list says so: a thousand that go at once look again and again."""
+    """Whether a pod that the next step waits for is there, whatever watches say; no list: many may wait at a time."""
     pods = deletion.pods(farewell.children)
     return bool(pods) and await farewell.doors.kube.get(pods[0].ref) is not None
 
