@@ -12,10 +12,10 @@ from prometheus_server import Prometheus, prometheus
 pytestmark = pytest.mark.apiserver
 
 SILENT_WHEN_ALL_IS_WELL = (
-    *("Requests that failed", "Cores B", "Memory of environments B"),
+    *("Requests that failed", "Cores B", "Memory of environments B", "Volumes B"),
     *("Certificates that", "Next certificates"),
 )
-"""Panels that may have nothing to show; two need a metrics server."""
+"""Panels that may have nothing to show; two need a metrics server, one kubelets that are asked."""
 
 
 @pytest.fixture
