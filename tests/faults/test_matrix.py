@@ -48,7 +48,7 @@ REQUESTS = (
     Fault("starting", Answer(503, "ServiceUnavailable", RETRY_AFTER), first=3),
     Fault("reads-broken", Answer(500, "InternalError"), READS, times=1),  # what is refused is asked again much later
     Fault("slow", Late(1.5), first=2, times=4),
-    Fault("stale-reads", Stale(), READS, first=2, times=6),
+    Fault("stale-reads", Stale(), READS, times=6),
 )
 EVENTS = (
     Fault("lost", Drop(), EVENT, times=40),

@@ -13,7 +13,7 @@ from airfield.settings import Settings
 from bench.fleet.usage import Usage
 from bench.fleet.world import World, chart
 from localcluster import tool
-from operator_process import WRITES, Operator
+from operator_process import WRITES, Operator, spawned
 
 Requests = Counter[tuple[str, str]]
 """Requests to the API server by verb and kind."""
@@ -70,7 +70,7 @@ async def running(world: World, log: Path, **settings: str) -> AsyncIterator[Ope
     chosen = {"CHART": str(chart()), "HELM": str(tool("helm")), "AIRFLOW_URL": world.airflow.url}
     # The lease that the chart gives it; tests have a longer one.
     chosen |= {"LOG_LEVEL": "INFO", "LEASE_SECONDS": str(Settings().lease_seconds), **settings}
-    operator = Operator(world.cluster.kubeconfig, log, chosen)
+    operator = Operator(world.cluster.kubeconfig, log, chosen, begin=spawned)
     await asyncio.to_thread(operator.start)
     try:
         yield operator
