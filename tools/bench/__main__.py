@@ -76,12 +76,12 @@ def fleet(sizes: str, slow: int, failing: int, huge: int, dry: bool) -> None:
     if report.busy(load):
         say(click.style(f"the load average is {load:.1f}: other work falsifies the figures", fg="yellow"))
     trouble = Trouble(slow, failing, huge)
-    found = fleet_run.measure(numbers, say, trouble)
     facts = machine.describe() | machine.programs()
-    section = fleet_report.render(found, facts, load)
-    click.echo(f"\n{section}\n")
-    if not (dry or trouble):
-        say(f"written to {report.write('fleet', section, {'facts': facts, 'load': load, **found.document()})}")
+    for found in fleet_run.measure(numbers, say, trouble):
+        section = fleet_report.render(found, facts, load)
+        click.echo(f"\n{section}\n")
+        if not (dry or trouble):
+            say(f"written to {report.write('fleet', section, {'facts': facts, 'load': load, **found.document()})}")
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """The whole benchmark: for each number of environments the floor and the operator, each in a cluster of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -12,10 +12,11 @@ from bench.fleet.world import postgres, world
 from bench.setup import Say
 
 
-def measure(sizes: Sequence[int], say: Say, trouble: Trouble) -> Fleet:
-    """Measure everything. The other ways only with the smallest number of environments: they take long.
+def measure(sizes: Sequence[int], say: Say, trouble: Trouble) -> Iterator[Fleet]:
+    """Measure everything; what has been measured so far after each size.
 
-    `trouble` is the operator's alone: the floor is that of a fleet without.
+    The other ways only with the smallest number of environments: they take long. `trouble` is the operator's alone:
+    the floor is that of a fleet without.
     """
     fleet = Fleet()
     logs = Path(mkdtemp(prefix="airfield-bench-"))
@@ -27,8 +28,8 @@ def measure(sizes: Sequence[int], say: Say, trouble: Trouble) -> Fleet:
                 say(f"{number} environments: {fleet.floors[number]}")
             with world(f"fleet-{number}", number, database, say, trouble) as place:
                 fleet.results[number] = asyncio.run(campaign.run(place, number, logs / f"operator-{number}.log"))
-        for peer in () if trouble else peers.PEERS:
-            with world(peer, sizes[0], database, say) as place:
-                fleet.peers[peer] = asyncio.run(peers.measure(place, sizes[0], peer))
-                say(f"{sizes[0]} environments: {peers.PEERS[peer]}: {fleet.peers[peer]:.1f} s")
-    return fleet
+            for peer in () if trouble or number != sizes[0] else peers.PEERS:
+                with world(peer, number, database, say) as place:
+                    fleet.peers[peer] = asyncio.run(peers.measure(place, number, peer))
+                    say(f"{number} environments: {peers.PEERS[peer]}: {fleet.peers[peer]:.1f} s")
+            yield fleet
