@@ -1,5 +1,6 @@
 """What is to be recorded of each environment, out of the resources as they are in the cluster. Pure."""
 
+import operator
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -39,11 +40,20 @@ class Fleet:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._seen: dict[Key, _Seen] = {}
+        self._bodies: tuple[Body, ...] = ()
+        """All that was looked at."""
+        self._charges: Mapping[Key, Charge] = {}
 
-    def look(self) -> dict[Key, Charge]:
-        """What is to be recorded now: of those that were granted something, until they are gone."""
+    def look(self) -> Mapping[Key, Charge]:
+        """What is to be recorded now: of those that were granted something, until they are gone.
+
+        The very same as last time if nothing has changed: a thousand environments are looked at every second.
+        """
         resources, before = self._resources, self._seen
-        self._seen = {}
+        bodies = (*resources.environments.values(), *resources.tenants.values(), *resources.classes.values())
+        if len(bodies) == len(self._bodies) and all(map(operator.is_, bodies, self._bodies)):
+            return self._charges
+        self._seen, self._bodies = {}, bodies
         for key, body in resources.environments.items():
             status, spec = body.get("status") or {}, body.get("spec") or {}
             tenant = resources.tenants.get(status.get("tenant", ""))
@@ -57,7 +67,8 @@ class Fleet:
             ):
                 seen = _Seen(body, tenant, blueprint, charge(body, tenant, blueprint))
             self._seen[key] = seen
-        return {key: seen.charge for key, seen in self._seen.items() if seen.charge is not None}
+        self._charges = {key: seen.charge for key, seen in self._seen.items() if seen.charge is not None}
+        return self._charges
 
     def fitted(self, charge: Charge, before: Terms | None) -> Terms:
         """The terms of an environment that had others before.

@@ -66,7 +66,7 @@ class Recorder:
         self._kube, self._fleet, self._tasks, self._usage = kube, fleet, tasks, usage
         self._namespace, self._clock = namespace, clock
         self._books: dict[str, _Book] = {}
-        self._known: dict[Key, Charge] = {}
+        self._known: Mapping[Key, Charge] = {}
         self._begun = False
         """Whether it is known which tenants have a ledger."""
         self._unknown: set[str] = set()
@@ -135,6 +135,9 @@ class Recorder:
     def _look(self, *, settle: bool) -> None:
         """Record what has changed since the last look; with `settle` also what has come and gone."""
         charges, now = self._fleet.look(), self._clock()
+        if charges is self._known and not settle and not self._fresh:
+            self._looked = now
+            return
         used_in = month_of(self._looked or now)  # what is settled in the first second of a month was used before
         tenants = {
             charge.tenant

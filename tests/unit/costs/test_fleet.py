@@ -159,6 +159,8 @@ def test_only_what_is_new_is_looked_at() -> None:
     assert fleet.look()[KEY].terms.cost_centre == "x"
     resources.environments[KEY] = environment({"granted": {**GRANTED, "cpu": "7"}})
     assert fleet.look()[KEY].terms.cpu == 7
+    before = fleet.look()
+    assert fleet.look() is before  # so that nobody needs to compare
     del resources.environments[KEY]
     assert fleet.look() == {}
 
