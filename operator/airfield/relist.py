@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
+from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Kind
 from airfield.kube.resources import kept, relisted, wish
 from airfield.watches import Object, Watches, key_of
@@ -38,9 +39,27 @@ async def relist(watches: Watches, kube: KubeClient) -> None:
 
 
 async def _listed(kube: KubeClient, kind: Kind, known: Mapping[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """All resources of a kind by key; those that are as they were known are the bodies that are known."""
+    """All resources of a kind by key; those that are as they were known are the bodies that are known.
+
+    Mostly all are: to learn that costs a tenth of reading them.
+    """
+    if known and await _versions(kube, kind) == {
+        key: body["metadata"]["resourceVersion"] for key, body in known.items()
+    }:
+        return dict(known)
     objects = await kube.list(kind, boil=lambda obj: kept(known.get(key_of(obj["metadata"])), obj))
     return {key_of(obj["metadata"]): obj for obj in objects}
+
+
+async def _versions(kube: KubeClient, kind: Kind) -> dict[Any, str] | None:
+    """The resourceVersion of each resource of a kind; None if the list's snapshot was forgotten on the way."""
+    try:
+        found = await kube.versions_of_all(kind)
+    except ApiError as error:
+        if error.gone:
+            return None
+        raise
+    return {(ref.namespace, ref.name) if kind.namespaced else ref.name: version for ref, version in found.items()}
 
 
 def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:

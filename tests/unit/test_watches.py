@@ -360,9 +360,18 @@ class Lists:
 
     def __init__(self, *objects: Object, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._objects, self._meanwhile = objects, meanwhile
+        self.read: list[str] = []
+        """The kinds of which all was read, not only the versions."""
+
+    async def versions_of_all(self, kind: Kind) -> dict[Ref, str]:
+        of_kind = [obj for obj in self._objects if obj["kind"] == kind.kind]
+        found = {Ref.of({**obj, "apiVersion": kind.api_version}): obj["metadata"]["resourceVersion"] for obj in of_kind}
+        self._meanwhile()
+        return found
 
     async def list(self, kind: Kind, *, boil: Callable[[Object], Object]) -> list[Object]:
         found = [boil(copy.deepcopy(obj)) for obj in self._objects if obj["kind"] == kind.kind]
+        self.read.append(kind.kind)
         await asyncio.sleep(0)
         self._meanwhile()
         return found
@@ -388,7 +397,8 @@ async def test_a_relist_finds_what_watches_lost() -> None:
     assert queued(watches) == {"environments": {DEMO, gone}, "in turn": {DEMO, "a", "standard"}}
 
 
-async def test_what_happens_during_a_relist_is_not_undone() -> None:
+@pytest.mark.parametrize("lost", [(), (environment(FAR), tenant("z"))], ids=["nothing was lost", "something was"])
+async def test_what_happens_during_a_relist_is_not_undone(lost: tuple[Object, ...]) -> None:
     watches = watching(environment(DEMO), environment(OTHER), tenant("a"))
 
     def meanwhile() -> None:
@@ -397,9 +407,9 @@ async def test_what_happens_during_a_relist_is_not_undone() -> None:
         see(watches, environment(DEMO, version=11, generation=2))
         see(watches, tenant("a", "team-a", version=11, generation=2))
 
-    lists = Lists(environment(DEMO), environment(OTHER), tenant("a"), meanwhile=meanwhile)
+    lists = Lists(environment(DEMO), environment(OTHER), tenant("a"), *lost, meanwhile=meanwhile)
     await relist(watches, lists)  # type: ignore[arg-type]
-    assert set(watches.resources.environments) == {DEMO, NEW}
+    assert set(watches.resources.environments) == {DEMO, NEW, *([FAR] if lost else [])}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert watches.resources.tenants["a"]["spec"]["namespaces"] == [{"name": "team-a"}]
     assert queued(watches)["environments"] >= {DEMO, OTHER, NEW}
@@ -424,12 +434,21 @@ async def test_a_relist_without_news_has_no_environment_looked_at() -> None:
     lists = Lists(environment(DEMO, version=12), tenant("a", "team-a", version=12), blueprint(version=12))
     await relist(watches, lists)  # type: ignore[arg-type]
     assert queued(watches) == {"in turn": {"a", "standard"}}
+    assert lists.read == ["AirflowEnvironment", "AirflowTenant", "AirflowEnvironmentClass"]
+
+
+async def test_what_is_as_it_was_is_not_read_again() -> None:
+    watches = watching(environment(DEMO), tenant("a", "team-a"), blueprint())
+    lists = Lists(environment(DEMO), tenant("a", "team-a"), blueprint(version=12, generation=2))
+    await relist(watches, lists)  # type: ignore[arg-type]
+    assert lists.read == ["AirflowEnvironmentClass"]
+    assert queued(watches) == {"in turn": {DEMO, "a", "standard"}}
 
 
 async def test_a_relist_does_not_hold_a_fleet_twice() -> None:
     watches = watching(environment(DEMO), environment(OTHER))
     bodies = dict(watches.resources.environments)
-    anew = environment(OTHER)  # deleted, and made again with the same name
+    anew = environment(OTHER, version=11)  # deleted, and made again with the same name
     anew["metadata"]["uid"] = "another"
     await relist(watches, Lists(environment(DEMO), anew))  # type: ignore[arg-type]
     assert watches.resources.environments[DEMO] is bodies[DEMO]

@@ -113,6 +113,16 @@ class KubeClient(Transport):
 
         return self._pages(kind, namespace, label_selector, LONG_PAGE, versions.ACCEPT, read)
 
+    async def versions_of_all(self, kind: Kind) -> dict[Ref, str]:
+        """The resourceVersion of each object of a kind, in all namespaces; errors as those of `pages`."""
+        spaces = self._namespaces if kind.namespaced and self._namespaces else ("",)
+        return {
+            ref: version
+            for namespace in spaces
+            async for page, _ in self.versions(kind, namespace, "")
+            for ref, version in page
+        }
+
     async def _pages(
         self,
         kind: Kind,
