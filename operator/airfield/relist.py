@@ -41,11 +41,10 @@ async def relist(watches: Watches, kube: KubeClient) -> None:
 async def _listed(kube: KubeClient, kind: Kind, known: Mapping[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     """All resources of a kind by key; those that are as they were known are the bodies that are known.
 
-    Mostly all are: to learn that costs a tenth of reading them.
+    Mostly all are, and to learn that is less work than to read them.
     """
-    if known and await _versions(kube, kind) == {
-        key: body["metadata"]["resourceVersion"] for key, body in known.items()
-    }:
+    versions = {key: body["metadata"]["resourceVersion"] for key, body in known.items()}
+    if known and await _versions(kube, kind) == versions:
         return dict(known)
     objects = await kube.list(kind, boil=lambda obj: kept(known.get(key_of(obj["metadata"])), obj))
     return {key_of(obj["metadata"]): obj for obj in objects}
