@@ -113,3 +113,8 @@ def test_how_long_it_has_lasted(minutes: float | None) -> None:
     found = environment()
     going = found.model_copy(update={"metadata": found.metadata.model_copy(update={"deletion_timestamp": since})})
     assert deletion.lasted(going, now) == timedelta(minutes=minutes or 0)
+
+
+@pytest.mark.parametrize(("lasted", "seconds"), [(0, 5), (20, 5), (60, 15), (150, 30), (600, 30)])
+def test_what_takes_long_is_looked_at_more_rarely(lasted: int, seconds: float) -> None:
+    assert deletion.pause(timedelta(seconds=lasted)) == seconds

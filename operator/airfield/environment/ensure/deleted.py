@@ -88,7 +88,9 @@ async def _end_workloads(farewell: Farewell) -> Outcome:
     if not running:
         return Done()
     names = ", ".join(pod.ref.name for pod in running[:5])
-    return Wait(Reason.DELETING, f"waiting for {len(running)} pods to end: {names}", after=5)
+    return Wait(
+        Reason.DELETING, f"waiting for {len(running)} pods to end: {names}", after=deletion.pause(farewell.lasted)
+    )
 
 
 async def _delete_data(farewell: Farewell) -> Outcome:
