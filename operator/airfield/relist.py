@@ -58,7 +58,7 @@ async def _versions(kube: KubeClient, kind: Kind) -> dict[Any, str] | None:
         if error.gone:
             return None
         raise
-    return {(ref.namespace, ref.name) if kind.namespaced else ref.name: version for ref, version in found.items()}
+    return {key_of({"namespace": ref.namespace, "name": ref.name}): version for ref, version in found.items()}
 
 
 def _changed(before: Mapping[K, Object], now: Mapping[K, Object]) -> set[K]:

@@ -229,12 +229,12 @@ class Transport:
     async def _body(self, response: aiohttp.ClientResponse, what: str) -> bytes:
         if not self._longest:
             return await response.read()
-        chunks: list[bytes] = []
+        text = bytearray()
         async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            if sum(map(len, chunks)) > self._longest:
+            text += chunk
+            if len(text) > self._longest:
                 raise ApiError(502, "TooLong", f"{what}: an answer of more than {self._longest} bytes")
-        return b"".join(chunks)
+        return bytes(text)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
