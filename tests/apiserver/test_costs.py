@@ -185,14 +185,20 @@ def report(team: Team, *options: str, kubeconfig: Path | None = None) -> Any:
 async def test_the_report(team: Team) -> None:
     await team.put_environment()
     await team.put_environment("other", **MORE)
-    await segments(team, 1)
-    await segments(team, 1, name="other")
+    begun = [(await segments(team, 1, name=name))[0].since for name in ("demo", "other")]
+    # What has lasted less than a second cost nothing yet, and whichever was granted last has just begun.
+    await eventually(lambda: lasted(begun))
     result = await asyncio.to_thread(report, team, "--by=environment", "-o", "json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert [line["environment"] for line in document["lines"]] == ["demo", "other"]
     assert {line["costCentre"] for line in document["lines"]} == {"cc-7"}
     assert sum(Decimal(line["cost"]) for line in document["lines"]) == Decimal(document["totals"][0]["cost"])
+
+
+async def lasted(begun: list[datetime]) -> bool:
+    """Whether there is a second of each."""
+    return datetime.now(UTC) - max(begun) >= timedelta(seconds=1)
 
 
 async def test_who_may_not_read_the_ledger(team: Team, tmp_path: Path) -> None:
