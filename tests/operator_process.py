@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -85,10 +86,11 @@ class Operator:
     """How its process is started, given its environment and its log."""
     _process: "Forked | subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _port: int = field(default=0, init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
+    """Of whoever begins or kills the process: a proxy kills it in a thread of its own."""
 
     def start(self, **settings: str) -> None:
         """Start it, with some settings changed, and return when it has listed everything and works."""
-        assert self._process is None
         self._port = _free_port()
         # Always of the same name, as a restarted container is: it leads again at once. With a long lease: who cannot
         # renew it ends, which happens on a machine that is full of tests, and nothing here would start it again.
@@ -101,20 +103,23 @@ class Operator:
             "KUBECONFIG": str(self.kubeconfig),
             "PYTHONPATH": str(SOURCES),
         }
-        self._process = self.begin(environment, self.log)
+        with self._turn:
+            assert self._process is None
+            process = self._process = self.begin(environment, self.log)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            ended = self._process.poll() is not None
+            ended = process.poll() is not None
             if ended or time.monotonic() > deadline:
                 raise RuntimeError(f"the operator {'ended' if ended else 'does not start'}:\n{self.log.read_text()}")
             time.sleep(0.05)
 
     def kill(self) -> None:
         """End it at once, as a lost machine would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        with self._turn:
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+                self._process = None
 
     def stop(self) -> int:
         """Ask it to end; its exit code."""
