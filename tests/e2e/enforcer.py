@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from demo.platform import Platform, PlatformError
+from e2e.reading import listed
 from localcluster.instance import Instance
 from networkpolicies import Peer, selecting, selects
 
@@ -64,7 +65,7 @@ class Enforcer:
         assert not failures, failures
 
     def _rules(self) -> Iterator[str]:
-        policies = self.platform.get("networkpolicies", "--all-namespaces")["items"]
+        policies = self._all("networkpolicies")
         everybody = self._pods()
         # What is under way goes on; and a node always reaches its own pods.
         yield f"-A {CHAIN} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
@@ -104,13 +105,13 @@ class Enforcer:
                     if selects(peer, namespace, other):
                         yield f"-A {chain} {theirs} {other.address} {port} {' '.join(MARK)}"
 
+    def _all(self, kind: str) -> list[Json]:
+        return listed(self.platform.cluster.kubeconfig, kind, "")
+
     def _pods(self) -> list[Peer]:
-        labels = {
-            each["metadata"]["name"]: each["metadata"].get("labels", {})
-            for each in self.platform.get("namespaces")["items"]
-        }
+        labels = {each["metadata"]["name"]: each["metadata"].get("labels", {}) for each in self._all("namespaces")}
         found = []
-        for pod in self.platform.get("pods", "--all-namespaces")["items"]:
+        for pod in self._all("pods"):
             address, metadata = pod.get("status", {}).get("podIP"), pod["metadata"]
             if address and pod["status"].get("phase") in {"Pending", "Running"}:
                 place = metadata["namespace"]

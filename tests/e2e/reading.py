@@ -15,7 +15,9 @@ from demo.platform import PlatformError
 
 Object = dict[str, Any]
 
+OURS = "airfield.dev/v1alpha1"
 GROUPS = {
+    OURS: ("airflowenvironments",),
     "apps/v1": ("deployments", "statefulsets"),
     "batch/v1": ("jobs",),
     "gateway.networking.k8s.io/v1": ("httproutes",),
@@ -35,15 +37,30 @@ def read(kubeconfig: Path, path: str) -> Object | None:
         raise PlatformError(f"get {path}: {error}") from error
 
 
-def listed(kubeconfig: Path, kinds: str, namespace: str, selector: str) -> list[Object]:
-    """The objects of a namespace of these kinds (plural names with commas between them) that have the labels."""
+def log(kubeconfig: Path, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
+    """What a container has said, or the one before it; "" if there is none any more."""
+    query = f"container={quote(container)}&previous={str(previous).lower()}"
+    try:
+        return (_reader(kubeconfig).text(f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}") or b"").decode()
+    except (OSError, http.client.HTTPException) as error:
+        if "not found" in str(error):  # in answer 400: of a container that was removed since
+            return ""
+        raise PlatformError(f"log of {pod}/{container}: {error}") from error
+
+
+def listed(kubeconfig: Path, kinds: str, namespace: str, selector: str = "") -> list[Object]:
+    """The objects of these kinds (plural names with commas between them) in a namespace, those that have the labels.
+
+    With "" for the namespace those of all namespaces.
+    """
     return [each for kind in kinds.split(",") for each in _listed(kubeconfig, kind, namespace, selector)]
 
 
 def _listed(kubeconfig: Path, kind: str, namespace: str, selector: str) -> Iterable[Object]:
     version = VERSIONS.get(kind)
     root = f"/apis/{version}" if version else "/api/v1"
-    path = f"{root}/namespaces/{namespace}/{kind}?labelSelector={quote(selector)}"
+    place = f"/namespaces/{namespace}" if namespace else ""
+    path = f"{root}{place}/{kind}?labelSelector={quote(selector)}"
     found = read(kubeconfig, path)
     if found is None:
         raise PlatformError(f"the API server knows no {kind} of {version or 'v1'}")
@@ -69,10 +86,17 @@ class _Reader:
         )
 
     def get(self, path: str) -> Object | None:
+        content = self.text(path)
+        if content is None:
+            return None
+        found: Object = json.loads(content)
+        return found
+
+    def text(self, path: str) -> bytes | None:
         # In a thread of its own: where a browser is looked at, there is an event loop in this one.
         return self._thread.submit(self._get, path).result()
 
-    def _get(self, path: str) -> Object | None:
+    def _get(self, path: str) -> bytes | None:
         try:
             return self._ask(path)
         except (OSError, http.client.HTTPException):
@@ -83,7 +107,7 @@ class _Reader:
             self._connection.close()
             raise
 
-    def _ask(self, path: str) -> Object | None:
+    def _ask(self, path: str) -> bytes | None:
         self._connection.request("GET", path, headers=asyncio.run(self._headers()))
         answer = self._connection.getresponse()
         content = answer.read()
@@ -91,8 +115,7 @@ class _Reader:
             return None
         if answer.status != http.client.OK:
             raise http.client.HTTPException(f"HTTP status {answer.status}: {content.decode(errors='replace')[:300]}")
-        found: Object = json.loads(content)
-        return found
+        return content
 
     async def _headers(self) -> dict[str, str]:
         return await self._credentials.headers()

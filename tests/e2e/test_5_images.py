@@ -9,6 +9,7 @@ import pytest
 
 from airfield.api.reserved import RESERVED_CONFIG
 from demo.platform import REPOSITORY, Platform
+from e2e.reading import read
 from e2e.waiting import eventually
 from localcluster import Cluster
 
@@ -134,7 +135,8 @@ class Pods:
         self.start(name, image, *folders, **more)
 
         def ended() -> Any:
-            statuses = self.platform.get("-n", NAMESPACE, "pod", name)["status"].get("containerStatuses", [{}])
+            live = read(self.platform.cluster.kubeconfig, f"/api/v1/namespaces/{NAMESPACE}/pods/{name}") or {}
+            statuses = live.get("status", {}).get("containerStatuses", [{}])
             return statuses[0].get("state", {}).get("terminated")
 
         found = eventually(f"end of pod {name}", ended, said=lambda: self.kubectl("describe", "pod", name))

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from airfield.kube import kinds
 from faults.fault_site import FaultSite
 from faults.state import SLOWLY, difference, is_as_ready, state_of
-from operated_cluster import VERSION, Team, eventually
+from operated_cluster import FEW, VERSION, Team, eventually
 
 if TYPE_CHECKING:
     from airfield.kube.client import KubeClient
@@ -28,8 +28,8 @@ SPECS: tuple[Json, ...] = (
     {"deletionPolicy": "Orphan", "env": [{"name": "GREETING", "value": "{{ hello }}"}]},
 )
 DEFAULTS: tuple[Json, ...] = (
-    {"version": VERSION, "executor": "LocalExecutor"},
-    {"version": VERSION, "executor": "LocalExecutor", "config": {"core": {"x": "1"}}},
+    {"version": VERSION, "executor": "LocalExecutor", "components": FEW},
+    {"version": VERSION, "executor": "LocalExecutor", "components": FEW, "config": {"core": {"x": "1"}}},
     {"version": VERSION, "executor": "LocalExecutor", "env": [{"name": "FROM_CLASS", "value": "y"}]},
 )
 LABELS: tuple[dict[str, str], ...] = ({}, {"cost-centre": "1"}, {"cost-centre": "2", "owner": "me"})

@@ -10,10 +10,11 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = timedelta(days=365)
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class Authority:
 
     folder: Path
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: rsa.RSAPrivateKey
 
     @classmethod
     def create(cls, folder: Path) -> Self:
         """Make a new authority."""
-        key = _new_key(folder / "ca.key")
+        # The API server checks the authority's signature at each request, which is several times as fast as with P-256.
+        key = rsa.generate_private_key(65537, 2048)
+        _write_key(folder / "ca.key", key)
         name = _name("airfield-local-cluster")
         certificate = (
             _builder(name, name, key)
@@ -108,13 +111,17 @@ def write_kubeconfig(path: Path, server: str, pki: Path, client: str) -> None:
 
 
 def _new_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    # P-256 keys take well under a millisecond; RSA keys would take seconds of every start.
+    # P-256 keys take well under a millisecond; a dozen RSA keys would take seconds of every start.
     key = ec.generate_private_key(ec.SECP256R1())
+    _write_key(path, key)
+    return key
+
+
+def _write_key(path: Path, key: _Key) -> None:
     _write(
         path,
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
-    return key
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -127,7 +134,7 @@ def _name(user: str, group: str = "") -> x509.Name:
     return x509.Name([*organisation, x509.NameAttribute(NameOID.COMMON_NAME, user)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: _Key) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
