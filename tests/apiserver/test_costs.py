@@ -69,10 +69,10 @@ async def test_the_life_of_an_environment(team: Team) -> None:
     live = await team.existing(kinds.AIRFLOW_ENVIRONMENT, "demo")
     terms = first.terms
     assert (terms.uid, terms.stage, terms.class_name) == (live["metadata"]["uid"], "dev", team.name)
-    assert [terms.cpu, terms.memory, terms.storage] == [Decimal("0.35"), 1280 * 1024**2, 5 * 1024**3]
+    assert [terms.cpu, terms.memory, terms.storage] == [Decimal("0.3"), 960 * 1024**2, 5 * 1024**3]
     assert (terms.cost_centre, terms.currency, terms.cpu_hour) == ("cc-7", "EUR", Decimal("0.04"))
     await team.put_environment(**MORE)
-    assert (await segments(team, 2))[-1].terms.cpu == Decimal("1.25")
+    assert (await segments(team, 2))[-1].terms.cpu == Decimal("1.2")
     await team.until_ready()
     grown: Json = {"logs": {"persistentVolume": {"size": "6Gi"}}}
     await team.put_class(prices={**PRICES, "cpuHour": "0.08"})
@@ -146,7 +146,7 @@ async def test_a_page_that_somebody_changed(team: Team) -> None:
     async def another() -> bool:
         assert max((await store.names(team.kube, SYSTEM, team.name))[team.name]) == (page.month, page.number + 1)
         found, _ = await page_of(team)
-        return found.open()[team.namespace, "demo"].terms.cpu == Decimal("1.25")
+        return found.open()[team.namespace, "demo"].terms.cpu == Decimal("1.2")
 
     await eventually(another, 60)
     result = await asyncio.to_thread(report, team, "--by=environment")
@@ -271,7 +271,7 @@ async def test_tasks(team: Team) -> None:
         return str(live.get("status", {}).get("startTime", ""))
 
     begin = datetime.fromisoformat(await eventually(started))
-    series = f'airfield_environment_requested_cpu_cores{{name="demo",namespace="{team.namespace}"}} 2.35'
+    series = f'airfield_environment_requested_cpu_cores{{name="demo",namespace="{team.namespace}"}} 2.3'
 
     async def told() -> bool:
         return series in team.site.operator.metrics() and datetime.now(UTC) >= begin + timedelta(seconds=2)

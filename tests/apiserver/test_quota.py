@@ -60,13 +60,13 @@ async def test_a_quota_below_use_harms_nobody_who_runs(team: Team) -> None:
     await team.put_environment("two")
     await team.until_ready("one", "two")
     await team.put_tenant(quota={"environments": 1, "cpu": "100m", "memory": "1Gi", "storage": "1Gi"})
-    await eventually(lambda: uses(team, environments="2/1", cpu="700m/100m", memory="2560Mi/1Gi", storage="10Gi/1Gi"))
+    await eventually(lambda: uses(team, environments="2/1", cpu="600m/100m", memory="1920Mi/1Gi", storage="10Gi/1Gi"))
     for name in ("one", "two"):
         await team.put_environment(name, config={"core": {"parallelism": "9"}})
     await team.until_ready("one", "two")
     before = await team.existing(kinds.DEPLOYMENT, "one-scheduler")
     await team.put_environment("one", **MORE)
-    words = ("cpu: this environment asks for 1250m", "others of tenant", "use 350m, and the quota is 100m")
+    words = ("cpu: this environment asks for 1200m", "others of tenant", "use 300m, and the quota is 100m")
     await team.until_stuck("QuotaExceeded", *words, name="one")
     assert (await team.existing(kinds.DEPLOYMENT, "one-scheduler"))["spec"] == before["spec"]
     await team.kube.delete(team.ref(kinds.DEPLOYMENT, "two-scheduler"))  # what is lost comes back
@@ -74,7 +74,7 @@ async def test_a_quota_below_use_harms_nobody_who_runs(team: Team) -> None:
     less: Json = {"components": {"scheduler": {"resources": {"requests": {"cpu": "50m"}}}}}
     await team.put_environment("one", **less)
     await team.until_ready("one")
-    await eventually(lambda: uses(team, environments="2/1", cpu="650m/100m", memory="2560Mi/1Gi", storage="10Gi/1Gi"))
+    await eventually(lambda: uses(team, environments="2/1", cpu="550m/100m", memory="1920Mi/1Gi", storage="10Gi/1Gi"))
     await team.put_tenant(quota={})
     await eventually(lambda: uses(team))
     await team.put_environment("one", **MORE)
@@ -88,13 +88,13 @@ async def test_who_runs_and_waits_to_grow_keeps_its_turn(team: Team) -> None:
     await team.put_environment("filler")
     await team.until_ready("old", "filler")
     await team.put_environment("old", **MORE)
-    await team.until_stuck("QuotaExceeded", "asks for 1250m", name="old")
+    await team.until_stuck("QuotaExceeded", "asks for 1200m", name="old")
     little: Json = {"components": {"scheduler": {"resources": {"requests": {"cpu": "550m"}}}}}
     await team.put_environment("young", **little)
-    await team.until_stuck("QuotaExceeded", "asks for 800m", name="young")
+    await team.until_stuck("QuotaExceeded", "asks for 750m", name="young")
     await team.kube.delete(team.environment("filler"))
     await team.until_ready("old")
-    await team.until_stuck("QuotaExceeded", "others of tenant", "use 1250m", name="young")
+    await team.until_stuck("QuotaExceeded", "others of tenant", "use 1200m", name="young")
     await team.put_environment("old")
     await team.until_ready("old", "young")
     await team.put_environment("old", annotations={"airfield.dev/paused": "true"}, **MORE)
@@ -119,8 +119,8 @@ async def test_kubernetes_holds_namespaces_to_it(team: Team) -> None:
         return True
 
     # The other namespace has what this one leaves; this one has room to roll out.
-    await eventually(lambda: limited(team.namespace, "3350m", "9472Mi", "30Gi"))
-    await eventually(lambda: limited(other, "2650m", "6912Mi", "25Gi"))
+    await eventually(lambda: limited(team.namespace, "3300m", "9152Mi", "30Gi"))
+    await eventually(lambda: limited(other, "2700m", "7232Mi", "25Gi"))
     ranges = await team.existing(kinds.LIMIT_RANGE, "airfield")
     assert [item["type"] for item in ranges["spec"]["limits"]] == ["Container", "PersistentVolumeClaim"]
 
@@ -158,7 +158,7 @@ async def test_kubernetes_holds_namespaces_to_it(team: Team) -> None:
     # Nobody but the platform team changes that, and not in the namespace.
     await team.kube.patch(Ref("v1", "ResourceQuota", other, "airfield"), {"spec": {"hard": {"requests.cpu": "99"}}})
     await team.kube.delete(team.ref(kinds.LIMIT_RANGE, "airfield"))
-    await eventually(lambda: limited(other, "2650m", "6912Mi", "25Gi"))
+    await eventually(lambda: limited(other, "2700m", "7232Mi", "25Gi"))
     assert await eventually(lambda: team.get(kinds.LIMIT_RANGE, "airfield"))
     # Both follow tenant and class.
     await team.put_tenant(quota={"environments": 3})

@@ -51,7 +51,7 @@ async def test_crash_at_every_write_of_the_ledger(site: FaultSite, team: Team, a
         rule = site.killed_at(1, SYSTEM, after=after, kind="configmaps", name=f"airfield-costs.{team.name}.*")
         assert await site.killed(rule, act(), recorded)
     found = await segments(team)
-    assert [each.terms.cpu for each in found] == [Decimal("0.35"), Decimal("1.25")]
+    assert [each.terms.cpu for each in found] == [Decimal("0.3"), Decimal("1.2")]
     assert all(before.until == after.since for before, after in pairwise(found))
     assert found[-1].until is not None
     assert began <= found[0].since < found[-1].since < found[-1].until <= datetime.now(UTC)

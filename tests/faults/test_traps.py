@@ -344,7 +344,7 @@ async def test_a_restart_writes_nothing(site: FaultSite, kube: KubeClient) -> No
 
     async def counted() -> bool:
         live = await team.kube.get(of_team("AirflowTenant", team))
-        return bool(live and [use["used"] for use in live["status"].get("quota", [])] == ["350m"])
+        return bool(live and [use["used"] for use in live["status"].get("quota", [])] == ["300m"])
 
     await eventually(counted)
     await team.settled_versions()
