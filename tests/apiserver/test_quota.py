@@ -83,7 +83,7 @@ async def test_a_quota_below_use_harms_nobody_who_runs(team: Team) -> None:
 
 async def test_who_runs_and_waits_to_grow_keeps_its_turn(team: Team) -> None:
     """Whoever looks first when something becomes free: the older one gets it. Paused ones want nothing."""
-    await team.put_tenant(quota={"cpu": "1400m"})
+    await team.put_tenant(quota={"cpu": "1300m"})
     await team.put_environment("old")
     await team.put_environment("filler")
     await team.until_ready("old", "filler")
