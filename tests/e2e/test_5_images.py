@@ -154,7 +154,10 @@ def pods(node_cluster: Cluster) -> Iterator[Pods]:
 
 
 def test_airflow_runs(pods: Pods) -> None:
-    assert pods.run("airflow", AIRFLOW, TMP, LOGS, args=["airflow", "version"]) == (0, "3.3.2\n")
+    """And Python's collector lets it start."""
+    script = "airflow version && python -c 'import gc; print(gc.get_threshold())'"
+    said = pods.run("airflow", AIRFLOW, TMP, LOGS, args=["sh", "-c", script])
+    assert said == (0, "3.3.2\n(50000, 20, 10)\n")
 
 
 def test_former_names_of_reserved_options_are_reserved(pods: Pods) -> None:

@@ -51,6 +51,7 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             yield environment
         finally:
             platform.install_operator()
+            environment.delete()  # nobody else is there who needs it, and it is not idle
 
 
 def _pods(platform: Platform) -> set[str]:
