@@ -451,7 +451,7 @@ class Team:
                 before, since = now, asyncio.get_running_loop().time()
             return asyncio.get_running_loop().time() - since > 1.0
 
-        await eventually(settled, pause=1.01)  # each look is seventeen lists
+        await eventually(settled, pause=1.01)  # each look is sixteen lists and three reads
         return before
 
 

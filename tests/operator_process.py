@@ -139,7 +139,8 @@ class Operator:
     @property
     def running(self) -> bool:
         """Whether it was started, and has not ended since."""
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # which who kills it may take away meanwhile
+        return process is not None and process.poll() is None
 
     @property
     def pid(self) -> int:

@@ -15,7 +15,7 @@ K = TypeVar("K")
 
 
 async def relist(watches: Watches, kube: KubeClient) -> None:
-    """Read our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
+    """List our own resources anew, and have whatever changed looked at: what kopf's watches lost comes right."""
     resources = watches.resources
     resources.gone.clear()
     before = dict(resources.environments), dict(resources.tenants), dict(resources.classes)

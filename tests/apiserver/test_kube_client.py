@@ -50,6 +50,25 @@ DEPLOYMENT = {
 }
 
 
+async def test_versions_of_what_may_be_seen(client: KubeClient, namespace: str, kubeconfig: Path) -> None:
+    """Of all objects, also of one namespace only where no more may be seen; kinds without namespaces are seen all."""
+    live = await client.create(config_map(namespace))
+    space = await client.get(Ref("v1", "Namespace", "", namespace))
+    assert live is not None
+    assert space is not None
+    mine = {Ref.of(live): live["metadata"]["resourceVersion"]}
+    async with KubeClient(credentials.from_kubeconfig(path=str(kubeconfig)), namespaces=(namespace,)) as confined:
+        seen = await confined.versions_of_all(kinds.CONFIG_MAP)
+        spaces = await confined.versions_of_all(kinds.NAMESPACE)
+    assert {ref.namespace for ref in seen} == {namespace}
+    assert mine.items() <= seen.items()
+    assert Ref.of(space) in spaces
+    assert len(spaces) > 1
+    everything = await client.versions_of_all(kinds.CONFIG_MAP)
+    assert mine.items() <= everything.items()
+    assert len({ref.namespace for ref in everything}) > 1
+
+
 async def test_a_life(client: KubeClient, namespace: str) -> None:
     manifest = config_map(namespace, a="1")
     ref = Ref.of(manifest)

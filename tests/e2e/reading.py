@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 OURS = "airfield.dev/v1alpha1"
 GROUPS = {
-    OURS: ("airflowenvironments",),
+    OURS: ("airflowenvironments", "airflowenvironmentclasses", "airflowtenants"),
     "apps/v1": ("deployments", "statefulsets"),
     "batch/v1": ("jobs",),
     "gateway.networking.k8s.io/v1": ("httproutes",),
@@ -37,15 +37,16 @@ def read(kubeconfig: Path, path: str) -> Object | None:
         raise PlatformError(f"get {path}: {error}") from error
 
 
-def log(kubeconfig: Path, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
-    """What a container has said, or the one before it; "" if there is none any more."""
+def log(kubeconfig: Path, namespace: str, pod: str, container: str, *, previous: bool = False) -> str | None:
+    """What a container has said, or the one before it; None if there is none any more."""
     query = f"container={quote(container)}&previous={str(previous).lower()}"
     try:
-        return (_reader(kubeconfig).text(f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}") or b"").decode()
+        found = _reader(kubeconfig).text(f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
     except (OSError, http.client.HTTPException) as error:
         if "not found" in str(error):  # in answer 400: of a container that was removed since
-            return ""
+            return None
         raise PlatformError(f"log of {pod}/{container}: {error}") from error
+    return None if found is None else found.decode()
 
 
 def listed(kubeconfig: Path, kinds: str, namespace: str, selector: str = "") -> list[Object]:

@@ -8,7 +8,7 @@ from typing import Any
 from airfield.environment.ensure.keys import PUBLIC_FIELDS
 from demo.platform import SYSTEM
 from e2e.environments import Environment
-from e2e.reading import OURS, listed, log, read
+from e2e.reading import listed, log
 
 SHORTEST = 12
 """Characters that a piece of a secret must have to be looked for: `admin` stands in many places."""
@@ -22,7 +22,7 @@ def leaks(environment: Environment) -> list[str]:
         for kind in ("configmaps", "airflowenvironments", "events", "pods", "deployments", "statefulsets", "jobs")
     }
     for kind in ("airflowtenants", "airflowenvironmentclasses"):
-        places[kind] = "\n".join(_texts(read(kubeconfig, f"/apis/{OURS}/{kind}")))
+        places[kind] = "\n".join(_texts(listed(kubeconfig, kind, "")))
     of_operators = dict(_logs(kubeconfig, SYSTEM, "app.kubernetes.io/name=airfield"))
     assert any(of_operators.values()), "no operator has said anything"
     logs = dict(_logs(kubeconfig, namespace))
@@ -58,7 +58,9 @@ def _logs(kubeconfig: Path, namespace: str, selector: str = "") -> Iterable[tupl
             lives += [True] if container["restartCount"] else []
             for previous in lives:
                 where = f"the log of {name}/{container['name']}{' before' if previous else ''}"
-                yield where, log(kubeconfig, namespace, name, container["name"], previous=previous)
+                said = log(kubeconfig, namespace, name, container["name"], previous=previous)
+                if said is not None:
+                    yield where, said
 
 
 def _pieces(environment: Environment) -> Iterable[tuple[str, str]]:

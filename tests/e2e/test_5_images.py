@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airfield.api.reserved import RESERVED_CONFIG
-from demo.platform import REPOSITORY, Platform
+from demo.platform import REPOSITORY, Platform, PlatformError
 from e2e.reading import read
 from e2e.waiting import eventually
 from localcluster import Cluster
@@ -42,6 +42,20 @@ print(json.dumps([[*new, *old[:2]] for new, old in conf.deprecated_options.items
 """
 """Prints (section, option, former section, former option) of all options that Airflow still reads by a former name."""
 
+COLLECTOR = """
+import airfield_collector, gc
+print(gc.get_threshold())
+airfield_collector.SECONDS = -1
+callback = airfield_collector._looked
+gc.set_threshold(7, 7, 7)
+gc.collect()
+print(gc.get_threshold())
+gc.set_threshold(*airfield_collector.PATIENT)
+gc.callbacks.append(callback)
+gc.collect()
+print(gc.get_threshold())
+"""
+"""Prints the collector's thresholds in a program's first seconds; later, if it has chosen some; and if it has not."""
 SHUTDOWN = """
 from types import SimpleNamespace
 from airflow.executors.local_executor import LocalExecutor
@@ -135,8 +149,10 @@ class Pods:
         self.start(name, image, *folders, **more)
 
         def ended() -> Any:
-            live = read(self.platform.cluster.kubeconfig, f"/api/v1/namespaces/{NAMESPACE}/pods/{name}") or {}
-            statuses = live.get("status", {}).get("containerStatuses", [{}])
+            live = read(self.platform.cluster.kubeconfig, f"/api/v1/namespaces/{NAMESPACE}/pods/{name}")
+            if live is None:
+                raise PlatformError(f"pod {name} is gone")
+            statuses = live["status"].get("containerStatuses", [{}])
             return statuses[0].get("state", {}).get("terminated")
 
         found = eventually(f"end of pod {name}", ended, said=lambda: self.kubectl("describe", "pod", name))
@@ -154,10 +170,13 @@ def pods(node_cluster: Cluster) -> Iterator[Pods]:
 
 
 def test_airflow_runs(pods: Pods) -> None:
-    """And Python's collector lets it start."""
-    script = "airflow version && python -c 'import gc; print(gc.get_threshold())'"
-    said = pods.run("airflow", AIRFLOW, TMP, LOGS, args=["sh", "-c", script])
-    assert said == (0, "3.3.2\n(50000, 20, 10)\n")
+    """And Python's collector lets it start; what has started it treats as always."""
+    script = f"airflow version && python -c '{COLLECTOR}' && python -I -S -c 'import gc; print(gc.get_threshold())'"
+    code, said = pods.run("airflow", AIRFLOW, TMP, LOGS, args=["sh", "-c", script])
+    assert code == 0, said
+    version, starting, chosen, started, usual = said.splitlines()
+    assert (version, starting, chosen) == ("3.3.2", "(50000, 20, 10)", "(7, 7, 7)")
+    assert started == usual != starting
 
 
 def test_former_names_of_reserved_options_are_reserved(pods: Pods) -> None:

@@ -51,7 +51,7 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             yield environment
         finally:
             platform.install_operator()
-            environment.delete()  # nobody else is there who needs it, and it is not idle
+            environment.delete()  # it is never idle; who needs it still, as hardly anybody does, has it made again
 
 
 def _pods(platform: Platform) -> set[str]:

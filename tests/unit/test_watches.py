@@ -1,6 +1,7 @@
 """Watches: which events make whom look again, and that a relist repairs what they missed and spoils nothing."""
 
 import asyncio
+import contextlib
 import copy
 import json
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import DEPLOYMENT, HTTP_ROUTE, SECRET, Kind, Ref
 from airfield.kube.resources import Resources, answered, relisted, wish
@@ -360,10 +362,14 @@ class Lists:
 
     def __init__(self, *objects: Object, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._objects, self._meanwhile = objects, meanwhile
+        self.refusal: ApiError | None = None
+        """What comes of asking for versions."""
         self.read: list[str] = []
         """The kinds of which all was read, not only the versions."""
 
     async def versions_of_all(self, kind: Kind) -> dict[Ref, str]:
+        if self.refusal:
+            raise self.refusal
         of_kind = [obj for obj in self._objects if obj["kind"] == kind.kind]
         found = {Ref.of({**obj, "apiVersion": kind.api_version}): obj["metadata"]["resourceVersion"] for obj in of_kind}
         self._meanwhile()
@@ -443,6 +449,19 @@ async def test_what_is_as_it_was_is_not_read_again() -> None:
     await relist(watches, lists)  # type: ignore[arg-type]
     assert lists.read == ["AirflowEnvironmentClass"]
     assert queued(watches) == {"in turn": {DEMO, "a", "standard"}}
+
+
+@pytest.mark.parametrize(("status", "read"), [(410, 3), (503, 0)], ids=["forgotten on the way", "no answer"])
+async def test_versions_that_cannot_be_read(status: int, read: int) -> None:
+    """All is read where a long list was forgotten on the way; what fails otherwise changes nothing."""
+    watches = watching(environment(DEMO), tenant("a", "team-a"), blueprint())
+    lists = Lists(environment(DEMO), tenant("a", "team-a"), blueprint())
+    lists.refusal = ApiError(status, "", "no")
+    before = dict(watches.resources.environments)
+    with contextlib.nullcontext() if read else pytest.raises(ApiError):
+        await relist(watches, lists)  # type: ignore[arg-type]
+    assert len(lists.read) == read
+    assert watches.resources.environments == before
 
 
 async def test_a_relist_does_not_hold_a_fleet_twice() -> None:

@@ -102,8 +102,13 @@ def lasted(environment: AirflowEnvironment, now: datetime) -> timedelta:
 
 
 def pause(lasted: timedelta) -> float:
-    """Seconds until the next look at pods that end. Watches tell sooner; a thousand environments may end at a time."""
-    return min(max(lasted.total_seconds() / 4, 5.0), 30.0)
+    """Seconds until the next look at pods that end, at the latest when something else is to be done about them.
+
+    Watches tell sooner; a thousand environments may end at a time.
+    """
+    seconds = min(max(lasted.total_seconds() / 4, 5.0), 30.0)
+    ends = [(limit - lasted).total_seconds() + 0.1 for limit in (ORDER, PATIENCE) if limit >= lasted]
+    return min([seconds, *ends])
 
 
 def _ours(child: Child) -> bool:

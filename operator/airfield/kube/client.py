@@ -114,7 +114,7 @@ class KubeClient(Transport):
         return self._pages(kind, namespace, label_selector, LONG_PAGE, versions.ACCEPT, read)
 
     async def versions_of_all(self, kind: Kind) -> dict[Ref, str]:
-        """The resourceVersion of each object of a kind, in all namespaces; errors as those of `pages`."""
+        """The resourceVersion of each object of a kind that may be seen. Errors as those of `pages`: `gone`, too."""
         spaces = self._namespaces if kind.namespaced and self._namespaces else ("",)
         return {
             ref: version

@@ -32,7 +32,7 @@ RENEWAL: Final = 0.75 * LIFETIME
 PATIENCE: Final = 20.0
 """Seconds that a kubelet may take: one that does not answer must not keep the others waiting for long."""
 LONGEST: Final = 16 * 2**20
-"""Bytes of a summary: one that is longer is not that of a kubelet, and would take the memory of everybody else's."""
+"""Bytes of a summary, many times those of a full node: a longer one would take the memory of everybody else's."""
 
 
 class Kubelets:

@@ -86,6 +86,7 @@ class World:
     def __init__(self) -> None:
         self.server, self.now = Server(), START
         self.wanted: dict[Key, Charge] = {}
+        self._told: Mapping[Key, Charge] = {}
         self.tasks = TaskPods(lambda: self.now)
         self.start()
 
@@ -98,7 +99,10 @@ class World:
         )
 
     def look(self) -> Mapping[Key, Charge]:
-        return dict(self.wanted)
+        """The very same as long as nothing has changed, as a Fleet says it."""
+        if self._told != self.wanted:
+            self._told = dict(self.wanted)
+        return self._told
 
     def fitted(self, charge: Charge, _: Terms | None) -> Terms:
         return charge.terms

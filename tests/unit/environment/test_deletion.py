@@ -115,6 +115,12 @@ def test_how_long_it_has_lasted(minutes: float | None) -> None:
     assert deletion.lasted(going, now) == timedelta(minutes=minutes or 0)
 
 
-@pytest.mark.parametrize(("lasted", "seconds"), [(0, 5), (20, 5), (60, 15), (150, 30), (600, 30)])
+@pytest.mark.parametrize(("lasted", "seconds"), [(0, 5), (20, 5), (60, 15), (149, 30), (601, 30)])
 def test_what_takes_long_is_looked_at_more_rarely(lasted: int, seconds: float) -> None:
     assert deletion.pause(timedelta(seconds=lasted)) == seconds
+
+
+@pytest.mark.parametrize("limit", [deletion.ORDER, deletion.PATIENCE])
+@pytest.mark.parametrize("left", [0, 1, 29])
+def test_no_pause_goes_beyond_what_is_done_after_a_time(limit: timedelta, left: int) -> None:
+    assert left < deletion.pause(limit - timedelta(seconds=left)) <= left + 1

@@ -1,0 +1,28 @@
+"""Lets Python's collector wait while a program starts; a line of a .pth file imports it at the start of each.
+
+Airflow's imports make objects that stay, and by default the collector would look at them again and again: to be ready
+Airflow's API server (3.3.2, Python 3.13) needs 13 % less of a processor without that, and 5 MiB more. What runs for
+longer, a task above all, has Python's own thresholds again, unless it has chosen others itself.
+"""
+# ruff: noqa: INP001 - a module of an image
+
+import gc
+import time
+
+SECONDS = 30.0
+PATIENT = (50_000, 20, 10)
+"""New objects until the youngest are looked at, and of how many such looks one is at those that survived."""
+
+_usual = gc.get_threshold()
+_began = time.monotonic()
+
+
+def _looked(phase: str, _: dict[str, int]) -> None:
+    if phase == "stop" and time.monotonic() - _began > SECONDS:
+        gc.callbacks.remove(_looked)
+        if gc.get_threshold() == PATIENT:
+            gc.set_threshold(*_usual)
+
+
+gc.callbacks.append(_looked)
+gc.set_threshold(*PATIENT)
