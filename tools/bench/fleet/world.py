@@ -30,9 +30,10 @@ PODS_PER_NODE: Final = 500
 MORE_OF_AIRFLOW: Final = """
 INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
 CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
-INSERT INTO dag_bundle SELECT 'bundle-' || lpad(n::text, 2, '0'), true, now() FROM generate_series(0, 31) n;
+INSERT INTO dag_bundle
+    SELECT 'bundle-' || lpad(n::text, 2, '0'), true, now() + interval '1 day' FROM generate_series(0, 31) n;
 """
-"""A role for the administrator; and the bundles of huge environments, all of them fetched."""
+"""A role for the administrator; and the bundles of huge environments, all of them fetched, as if always just now."""
 
 
 @dataclass(frozen=True)
