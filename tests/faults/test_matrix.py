@@ -59,7 +59,7 @@ EVENTS = (
 )
 ENDLESS = (
     Fault("hanging", Late(90.0), first=5, times=2),
-    Fault("hanging-reads", Late(90.0), READS, first=2, times=1),
+    Fault("hanging-reads", Late(90.0), READS, times=1),
 )
 
 
