@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from airfield.kube.client import KubeClient
-from faultproxy import Answer, Cut, Drop, End, Hold, Late, Rule, Seen, Stale
+from faultproxy import Answer, Cut, Drop, End, Hold, Late, Rule, Script, Seen, Stale
 from faultproxy.rules import READS, WRITES, Action
 from faults.fault_site import FaultSite
 from faults.stories import STORIES, Story, ends_as, undisturbed
+from operated_cluster import eventually
 
 Json = dict[str, Any]
 EVENT = frozenset({"event"})
@@ -132,9 +133,14 @@ async def test_stale_lists(site: FaultSite, kube: KubeClient, stories: tuple[Sto
             before = len(site.proxy.writes(team.namespace))
             with site.faults(Rule(Stale(), frozenset({"list"}), times=60)) as script:
                 await story.act(team)
+
+                async def listed(script: Script = script) -> bool:
+                    taken = len(script.taken)
+                    assert taken > 10, f"only {taken} lists were stale"
+                    return True
+
+                await eventually(listed)
                 await ends_as(team, end)
-                taken = len(script.taken)
-            assert taken > 10, f"only {taken} lists were stale"
             await ends_as(team, end)
             assert len(site.proxy.writes(team.namespace)) - before <= 3 * quiet + 20, "runs hot"
         await team.leave()
