@@ -44,7 +44,7 @@ REPOSITORY = Path(__file__).parents[1]
 VERSION, IMAGE = "3.3.2", "airfield/airflow:3.3.2"
 SYSTEM = "airfield-system"
 FEW: Json = {"triggerer": {"replicas": 0}}
-"""A component that few need: each that runs is a fifth of what an environment costs an API server."""
+"""A component that few need: each has a Deployment's, a ReplicaSet's and a pod's requests."""
 MORE_OF_AIRFLOW = """
 INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
 CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);

@@ -28,7 +28,8 @@ class Authority:
     @classmethod
     def create(cls, folder: Path) -> Self:
         """Make a new authority."""
-        # The API server checks the authority's signature at each request, which is several times as fast as with P-256.
+        # The API server checks the authority's signature at each request: with P-256 6 % of its work in tests of faults.
+        # To check one of RSA is less.
         key = rsa.generate_private_key(65537, 2048)
         _write_key(folder / "ca.key", key)
         name = _name("airfield-local-cluster")
