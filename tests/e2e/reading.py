@@ -15,9 +15,8 @@ from demo.platform import PlatformError
 
 Object = dict[str, Any]
 
-OURS = "airfield.dev/v1alpha1"
 GROUPS = {
-    OURS: ("airflowenvironments", "airflowenvironmentclasses", "airflowtenants"),
+    "airfield.dev/v1alpha1": ("airflowenvironments", "airflowenvironmentclasses", "airflowtenants"),
     "apps/v1": ("deployments", "statefulsets"),
     "batch/v1": ("jobs",),
     "gateway.networking.k8s.io/v1": ("httproutes",),
@@ -41,7 +40,7 @@ def log(kubeconfig: Path, namespace: str, pod: str, container: str, *, previous:
     """What a container has said, or the one before it; None if there is none any more."""
     query = f"container={quote(container)}&previous={str(previous).lower()}"
     try:
-        found = _reader(kubeconfig).text(f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
+        found = _reader(kubeconfig).content(f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
     except (OSError, http.client.HTTPException) as error:
         if "not found" in str(error):  # in answer 400: of a container that was removed since
             return None
@@ -87,13 +86,13 @@ class _Reader:
         )
 
     def get(self, path: str) -> Object | None:
-        content = self.text(path)
+        content = self.content(path)
         if content is None:
             return None
         found: Object = json.loads(content)
         return found
 
-    def text(self, path: str) -> bytes | None:
+    def content(self, path: str) -> bytes | None:
         # In a thread of its own: where a browser is looked at, there is an event loop in this one.
         return self._thread.submit(self._get, path).result()
 

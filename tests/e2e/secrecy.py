@@ -21,8 +21,8 @@ def leaks(environment: Environment) -> list[str]:
         kind: "\n".join(_texts(listed(kubeconfig, kind, namespace)))
         for kind in ("configmaps", "airflowenvironments", "events", "pods", "deployments", "statefulsets", "jobs")
     }
-    for kind in ("airflowtenants", "airflowenvironmentclasses"):
-        places[kind] = "\n".join(_texts(listed(kubeconfig, kind, "")))
+    ours = listed(kubeconfig, "airflowtenants,airflowenvironmentclasses", "")
+    places["tenants and classes"] = "\n".join(_texts(ours))
     of_operators = dict(_logs(kubeconfig, SYSTEM, "app.kubernetes.io/name=airfield"))
     assert any(of_operators.values()), "no operator has said anything"
     logs = dict(_logs(kubeconfig, namespace))
