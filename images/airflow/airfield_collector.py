@@ -1,7 +1,7 @@
 """Lets Python's collector wait while a program starts; a line of a .pth file imports it at the start of each.
 
 Airflow's imports make objects that stay, and by default the collector would look at them again and again: to make its
-API server's application took 6.0 instead of 6.6 s of a busy processor (means of eight each; Airflow 3.3.2, Python 3.13),
+API server's application took 6.0 instead of 6.6 s of a busy processor (means of eight; Airflow 3.3.2, Python 3.13),
 and 4 MiB more. What runs for longer, a task above all, has Python's own thresholds again, unless it has chosen others.
 """
 # ruff: noqa: INP001 - a module of an image
