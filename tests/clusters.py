@@ -14,6 +14,7 @@ from tempfile import gettempdir
 
 import pytest
 
+from airfield.helm.template import FEW_MESSAGES
 from localcluster import Cluster, Options, tool
 from localcluster.instance import instance_names
 from localcluster.workspace import clusters_folder, locked
@@ -66,7 +67,8 @@ def turn(name: str, *, alone: bool) -> Iterator[None]:
 def kubectl(cluster: Cluster, *arguments: str, text: str | None = None) -> str:
     """What kubectl prints for `cluster`; `text` is its input. Fails the test if kubectl fails."""
     command = [str(tool("kubectl")), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **FEW_MESSAGES}
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
     return done.stdout
 

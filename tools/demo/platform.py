@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from airfield.helm.template import FEW_MESSAGES
 from localcluster import Cluster, tool
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ class Platform:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._environ = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+        self._environ = {**os.environ, **FEW_MESSAGES, "KUBECONFIG": str(cluster.kubeconfig)}
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl; its standard output."""
