@@ -27,9 +27,12 @@ HOSTILE = (
 """What somebody may write into a setting."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node_cluster() -> Iterator[Cluster]:
-    """A cluster with a real node and our images; with CLUSTER=current that of KUBECONFIG."""
+    """A cluster with a real node and our images; with CLUSTER=current that of KUBECONFIG.
+
+    It ends with the last of these tests, not of all: it is never idle.
+    """
     cluster = Cluster(f"{PREFIX}node-{run_id()}")
     with shared(cluster):
         with turn("preparation", alone=True):
@@ -44,7 +47,7 @@ def write_dag(folder: Path, name: str) -> None:
     (folder / f"{name}.py").write_text(text.replace("hello", name), encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """The operator runs; two git servers do, the second of which wants a login and serves the DAG `private`.
 
@@ -67,7 +70,7 @@ def steady(platform: Platform) -> Iterator[Platform]:
         yield platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(platform: Platform) -> DatabaseServer:
     """A database server; the example's class once more, now with this server, and a tenant who may use it."""
     server = DatabaseServer(platform)
