@@ -16,6 +16,8 @@ ORDER: Final = (
     "e2e/test_[!6]*",
     "images/*",
     "e2e/*",  # waits until nobody else needs the operator, and replaces it
+    "faults/test_[crt]*",
+    "faults/*",
     "apiserver/test_[ecr]*",  # what takes longest begins before what does not
     "apiserver/*",
     "[!u]*",

@@ -153,7 +153,7 @@ class Site:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
     with operated(worker, postgres_server, tmp_path_factory.mktemp("operator")) as site:
@@ -470,7 +470,7 @@ def assert_says(message: str, *words: str) -> None:
     assert not missing, f"{missing} not in: {message}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def neighbour_versions(site: Site) -> tuple[str, dict[Ref, str]]:
     """An environment of another tenant that is Ready, and the resourceVersions of all that it consists of."""
 

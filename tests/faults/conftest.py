@@ -12,7 +12,7 @@ from postgres_server import PostgresServer, postgres_server
 __all__ = ["postgres_server"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultSite]:
     with fault_site(postgres_server, tmp_path_factory.mktemp("faults")) as site:
         yield site
