@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from clusters import PREFIX, run_id, shared, turn
 from demo.platform import REPOSITORY, Platform
-from e2e.databases import HOST, SECRET, DatabaseServer
-from e2e.databases import NAMESPACE as DATABASES
+from e2e.databases import DatabaseServer, class_with_server
 from e2e.environments import Environment
 from imagebuild.build import build
 from localcluster import Cluster
@@ -74,14 +72,6 @@ def steady(platform: Platform) -> Iterator[Platform]:
 def server(platform: Platform) -> DatabaseServer:
     """A database server; the example's class once more, now with this server, and a tenant who may use it."""
     server = DatabaseServer(platform)
-    blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
-    access = {
-        "adminSecret": {"name": SECRET, "namespace": DATABASES},
-        "maintenanceDatabase": "airfield",
-        "sslMode": "disable",
-    }
-    blueprint["metadata"]["name"] = "e2e"
-    blueprint["spec"]["databaseServers"] = [{"name": "main", "host": HOST, **access}]
     tenant = {
         "apiVersion": "airfield.dev/v1alpha1",
         "kind": "AirflowTenant",
@@ -97,7 +87,7 @@ def server(platform: Platform) -> DatabaseServer:
         server.install()
         for name in NAMESPACES:
             platform.namespace(name)
-        platform.apply([blueprint, tenant])
+        platform.apply([class_with_server("e2e"), tenant])
     return server
 
 

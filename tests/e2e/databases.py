@@ -2,14 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from demo.platform import Platform
+import yaml
+
+from demo.platform import QUICKSTART, Platform
 
 NAMESPACE = "databases"
 HOST = f"postgres.{NAMESPACE}.svc"
 SECRET = "airfield-admin"
 """Holds what the operator logs in with."""
 ADMIN, PASSWORD = "airfield_admin", "of-the-administrator"
+
+
+def class_with_server(name: str, **more: Any) -> dict[str, Any]:
+    """The example's class under another name, with the database server, and with `more` in its specification."""
+    found: dict[str, Any] = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
+    admin = {"adminSecret": {"name": SECRET, "namespace": NAMESPACE}, "maintenanceDatabase": "airfield"}
+    found["metadata"]["name"] = name
+    found["spec"] |= {"databaseServers": [{"name": "main", "host": HOST, "sslMode": "disable", **admin}], **more}
+    return found
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from airfield.airflow.rest import Airflow, RestError
+from airfield.postgres.names import database_name
 from browser import chromium, window
 from certificates import Authority
 from demo.airflow import login
-from demo.platform import GIT, Platform
-from e2e.conftest import QUICKSTART
+from demo.platform import GIT
+from e2e.databases import DatabaseServer, class_with_server
 from e2e.environments import Environment
 from e2e.ingress import CLASS, free_port, traefik
 from e2e.ingress import Browser as Visitor
@@ -61,6 +61,7 @@ class Site:
     """The environment as people see it."""
 
     environment: Environment
+    server: DatabaseServer
     provider: Keycloak
     browser: Browser
     url: str
@@ -100,8 +101,7 @@ class Site:
 
     def ask(self, statement: str) -> str:
         """Do something in Airflow's database."""
-        psql = ("sh", "-c", 'psql -qAt -c "$0" "$POSTGRES_DB"', statement)
-        return self.environment.kubectl("exec", f"{NAME}-db-0", "--", *psql).strip()
+        return "\n".join(self.server.ask(statement, database_name(NAMESPACE, NAME)))
 
     def accounts(self) -> set[str]:
         return set(self.ask("SELECT username FROM ab_user").split())
@@ -138,15 +138,17 @@ def provider(node_cluster: Cluster) -> Iterator[Keycloak]:
 
 
 @pytest.fixture(scope="module")
-def site(platform: Platform, provider: Keycloak, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(server: DatabaseServer, provider: Keycloak, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     watch = Stopwatch()
-    blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
-    blueprint["metadata"]["name"] = "identity"
+    platform = server.platform
     oidc = {"issuer": provider.issuer, "clientId": "airfield:{namespace}/{name}", "caBundle": provider.ca}
     roles = [{"group": "{tenant}-owners", "role": "Op"}]
-    blueprint["spec"]["identity"] = {"oidc": oidc, "roles": roles}
     ingress = {"className": CLASS, "tls": {"secretName": "certificate"}}
-    blueprint["spec"]["exposure"] = {"hostTemplate": "{name}.{namespace}.test", "ingress": ingress}
+    blueprint = class_with_server(
+        "identity",
+        identity={"oidc": oidc, "roles": roles},
+        exposure={"hostTemplate": "{name}.{namespace}.test", "ingress": ingress},
+    )
     tenant = {
         "apiVersion": "airfield.dev/v1alpha1",
         "kind": "AirflowTenant",
@@ -163,6 +165,7 @@ def site(platform: Platform, provider: Keycloak, tmp_path_factory: pytest.TempPa
     environment.apply(
         className="identity",
         executor="LocalExecutor",
+        database={"server": {}},
         dags={"bundles": [BUNDLE]},
         identity={"roles": [{"group": "support", "role": "Viewer"}]},
     )
@@ -188,7 +191,7 @@ def site(platform: Platform, provider: Keycloak, tmp_path_factory: pytest.TempPa
         chromium({HOST: f"127.0.0.1:{port}"}) as browser,
     ):
         eventually("way in", Visitor(HOST, port, authority.pem).is_served, 60)
-        yield Site(environment, provider, browser, f"http://{address}:8080")
+        yield Site(environment, server, provider, browser, f"http://{address}:8080")
     environment.delete()
 
 

@@ -14,10 +14,7 @@ import yaml
 from cert_manager import cert_manager
 from certificates import Authority
 from demo.airflow import login
-from e2e.conftest import QUICKSTART
-from e2e.databases import HOST as DATABASE
-from e2e.databases import NAMESPACE as DATABASES
-from e2e.databases import SECRET, DatabaseServer
+from e2e.databases import DatabaseServer, class_with_server
 from e2e.environments import Environment
 from e2e.ingress import CLASS, Browser, free_port, traefik
 from e2e.waiting import Stopwatch, eventually
@@ -62,11 +59,7 @@ def environment(server: DatabaseServer) -> Environment:
 
 def put_class(server: DatabaseServer, **way: Object) -> None:
     """The example's class, with the database server, and a way in."""
-    blueprint = yaml.safe_load((QUICKSTART / "class.yaml").read_text(encoding="utf-8"))
-    access = {"adminSecret": {"name": SECRET, "namespace": DATABASES}, "maintenanceDatabase": "airfield"}
-    blueprint["metadata"]["name"] = NAMESPACE
-    blueprint["spec"]["databaseServers"] = [{"name": "main", "host": DATABASE, "sslMode": "disable", **access}]
-    blueprint["spec"]["exposure"] = {"hostTemplate": TEMPLATE, **way}
+    blueprint = class_with_server(NAMESPACE, exposure={"hostTemplate": TEMPLATE, **way})
     server.platform.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(blueprint))  # what it does not name, goes
 
 
