@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from operated_cluster import Team
+
 pytestmark = pytest.mark.apiserver
 
 Object = dict[str, Any]
@@ -67,6 +69,13 @@ async def test_versions_of_what_may_be_seen(client: KubeClient, namespace: str, 
     everything = await client.versions_of_all(kinds.CONFIG_MAP)
     assert mine.items() <= everything.items()
     assert len({ref.namespace for ref in everything}) > 1
+
+
+async def test_unknown_fields_of_custom_resources_are_refused_too(team: Team) -> None:
+    about = {"apiVersion": "airfield.dev/v1alpha1", "kind": "AirflowTenant", "metadata": {"name": team.name}}
+    with pytest.raises(ApiError, match="colour: field not declared in schema") as caught:
+        await team.kube.apply({**about, "spec": {"colour": "red"}}, dry_run=True)
+    assert caught.value.invalid
 
 
 async def test_a_life(client: KubeClient, namespace: str) -> None:

@@ -196,7 +196,9 @@ class KubeClient(Transport):
             ApiError: `conflict` when not forced and others own fields; `invalid` for unknown fields and immutable ones.
         """
         ref = Ref.of(manifest)
-        query = {"fieldManager": field_manager, "force": str(force).lower(), "fieldValidation": "Strict"}
+        # With "Strict" the API server would parse it, as YAML, a second time, only to look for keys given twice, which
+        # JSON of ours does not have. Fields that it does not know it refuses in any case.
+        query = {"fieldManager": field_manager, "force": str(force).lower(), "fieldValidation": "Ignore"}
         return await self._request(
             "apply",
             ref,

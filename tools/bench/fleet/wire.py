@@ -14,7 +14,7 @@ from airfield.kube import credentials
 from airfield.kube.kinds import kind_named
 
 CONNECTIONS: Final = 32
-_APPLY: Final = "fieldManager=bench&force=true"
+_APPLY: Final = "fieldManager=bench&force=true&fieldValidation=Ignore"
 _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """Answers without the object's content: nobody here reads it."""
 
