@@ -63,7 +63,7 @@ class PostgresServer:
     log: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres_server() -> Iterator[PostgresServer]:
     with running_server() as server:
         yield server

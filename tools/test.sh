@@ -10,6 +10,6 @@ export PYTHONPATH=operator:tools:tests
 # Many small programs of Go share few processors: one thread each at a time wakes nobody, and memory is cheaper than
 # collecting garbage. It saves an eighth of what tests at an API server take.
 export GOMAXPROCS=1 GOGC=400
-# Whole files, in the order of tests/conftest.py. Twice as many workers as processors, since somebody always waits: for the
+# Whole files, in the order of tests/conftest.py. Four workers on two processors, since somebody always waits: for the
 # node's preparation, for Airflow, for an operator that was killed, or to be alone with the one of the node.
 "$python" -m pytest -n "${WORKERS:-4}" --dist loadfile --no-loadscope-reorder tests

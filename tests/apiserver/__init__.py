@@ -1,1 +1,1 @@
-"""Tests at real API servers. A package, so that what they share ends with the last of them."""
+"""Tests at real API servers. A package, so that shared clusters with an operator end with the last of them."""

@@ -12,12 +12,13 @@ from airfield.kube import credentials, kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
+from operated_cluster import define
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from operated_cluster import Team
+    from localcluster import Cluster
 
 pytestmark = pytest.mark.apiserver
 
@@ -28,6 +29,12 @@ Object = dict[str, Any]
 async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
     async with KubeClient(credentials.from_kubeconfig(path=str(kubeconfig))) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def defined(control_plane: Cluster) -> None:
+    """The API server knows the Gateway API."""
+    define(control_plane)
 
 
 @pytest.fixture
@@ -69,13 +76,6 @@ async def test_versions_of_what_may_be_seen(client: KubeClient, namespace: str, 
     everything = await client.versions_of_all(kinds.CONFIG_MAP)
     assert mine.items() <= everything.items()
     assert len({ref.namespace for ref in everything}) > 1
-
-
-async def test_unknown_fields_of_custom_resources_are_refused_too(team: Team) -> None:
-    about = {"apiVersion": "airfield.dev/v1alpha1", "kind": "AirflowTenant", "metadata": {"name": team.name}}
-    with pytest.raises(ApiError, match="colour: field not declared in schema") as caught:
-        await team.kube.apply({**about, "spec": {"colour": "red"}}, dry_run=True)
-    assert caught.value.invalid
 
 
 async def test_a_life(client: KubeClient, namespace: str) -> None:
@@ -163,6 +163,17 @@ def with_unknown_field(namespace: str) -> Object:
     return {**config_map(namespace), "spec": {}}
 
 
+def with_unknown_field_in_a_custom_resource(namespace: str) -> Object:
+    route = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
+    return {**route, "metadata": {"name": "r", "namespace": namespace}, "spec": {"rules": [{"colour": "red"}]}}
+
+
+def with_a_port_twice(namespace: str) -> Object:
+    ports = [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]
+    metadata = {"name": "s", "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
+
+
 def with_bad_type(namespace: str) -> Object:
     return {**config_map(namespace), "data": {"a": 1}}
 
@@ -179,11 +190,14 @@ def in_no_namespace(_: str) -> Object:
     ("make", "status", "text"),
     [
         (with_unknown_field, 422, "field not declared in schema"),
+        (with_unknown_field_in_a_custom_resource, 422, "colour: field not declared in schema"),
+        (with_a_port_twice, 422, "duplicate entries for key"),
         (with_bad_type, 422, "data.a: expected string"),
         (with_bad_name, 422, "Not_A_Name"),
         (in_no_namespace, 404, 'namespaces "no-such-namespace" not found'),
     ],
 )
+@pytest.mark.usefixtures("defined")
 async def test_refusals(
     client: KubeClient, namespace: str, make: Callable[[str], Object], status: int, text: str
 ) -> None:

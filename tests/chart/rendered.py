@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from airfield.helm.template import FEW_MESSAGES
+from airfield.helm.template import BRISK
 from localcluster import tool
 
 CHART = Path(__file__).parents[2] / "charts" / "airflow"
@@ -37,10 +37,6 @@ MATRIX: list[Json] = [
     for executor, database, bundles in itertools.product(EXECUTORS, DATABASES, BUNDLES)
 ]
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-
-
-BRISK = {**os.environ, **FEW_MESSAGES, "GOGC": "off"}
-"""What the operator gives Helm for the same reason."""
 
 
 class RenderError(Exception):
@@ -69,7 +65,9 @@ def parse(text: str) -> list[Json]:
 @lru_cache(maxsize=256)
 def _helm(values: str, name: str, namespace: str) -> str:
     command = [str(tool("helm")), "template", name, str(CHART), "--namespace", namespace, "--values", "-"]
-    done = subprocess.run(command, input=values, capture_output=True, text=True, check=False, env=BRISK)
+    done = subprocess.run(
+        command, input=values, capture_output=True, text=True, check=False, env={**os.environ, **BRISK}
+    )
     if done.returncode:
         raise RenderError(done.stderr)
     return done.stdout

@@ -31,7 +31,7 @@ VERSIONS = {kind: version for version, kinds in GROUPS.items() for kind in kinds
 def read(kubeconfig: Path, path: str) -> Object | None:
     """What the API server has at `path`, None when it has nothing there. PlatformError when it does not answer."""
     try:
-        return _reader(kubeconfig).get(path)
+        return _reader_of(kubeconfig).get(path)
     except (OSError, http.client.HTTPException) as error:
         raise PlatformError(f"get {path}: {error}") from error
 
@@ -40,7 +40,7 @@ def log(kubeconfig: Path, namespace: str, pod: str, container: str, *, previous:
     """What a container has said, or the one before it; None if there is none any more."""
     query = f"container={quote(container)}&previous={str(previous).lower()}"
     try:
-        found = _reader(kubeconfig).content(f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
+        found = _reader_of(kubeconfig).content(f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
     except (OSError, http.client.HTTPException) as error:
         if "not found" in str(error):  # in answer 400: of a container that was removed since
             return None
@@ -69,8 +69,13 @@ def _listed(kubeconfig: Path, kind: str, namespace: str, selector: str) -> Itera
     return ({**of, **each} for each in found["items"])
 
 
+def _reader_of(kubeconfig: Path) -> "_Reader":
+    return _reader(kubeconfig, kubeconfig.stat().st_mtime_ns)
+
+
 @cache
-def _reader(kubeconfig: Path) -> "_Reader":
+def _reader(kubeconfig: Path, _: int) -> "_Reader":
+    """One for each cluster: another of the same name, with other keys, may come after it."""
     return _Reader(kubeconfig)
 
 

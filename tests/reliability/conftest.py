@@ -13,7 +13,7 @@ from reliability.scene import NAMESPACE, Scene
 __all__ = ["node_cluster", "platform", "server"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def record(server: DatabaseServer, request: pytest.FixtureRequest) -> Iterator[Record]:
     """Written into docs/reliability.md when every test of the campaign has added to it, and all have passed."""
     record = Record()

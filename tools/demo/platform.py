@@ -12,6 +12,7 @@ import yaml
 
 from airfield.helm.template import FEW_MESSAGES
 from localcluster import Cluster, tool
+from localcluster.cluster import current_kubeconfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OPERATOR_CHART = REPOSITORY / "charts" / "airfield"
@@ -41,7 +42,9 @@ class Platform:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._environ = {**os.environ, **FEW_MESSAGES, "KUBECONFIG": str(cluster.kubeconfig)}
+        # Others' kubeconfigs may name programs to log in with, which speak their user's language.
+        brief = FEW_MESSAGES if current_kubeconfig() is None else {}
+        self._environ = {**os.environ, **brief, "KUBECONFIG": str(cluster.kubeconfig)}
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl; its standard output."""

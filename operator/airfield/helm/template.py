@@ -32,6 +32,9 @@ user's language whenever it starts, which for English takes a sixth of the time 
 with Helm 4.3.1). Into this language only seven are translated, all of kubectl's help; whatever else is said stays
 English."""
 
+BRISK = {"GOGC": "off", "GOMEMLIMIT": "96MiB"} | FEW_MESSAGES
+"""Variables for a Helm that lives for a moment: collecting its garbage would be a third of the work."""
+
 Objects = list[dict[str, Any]]
 
 
@@ -132,8 +135,7 @@ class Helm:
     async def _run_in(self, home: str, arguments: list[str], stdin: bytes) -> bytes:
         # Nothing of our environment: no plugins, no repositories, no kubeconfig, no proxies.
         environment = {f"HELM_{name}_HOME": f"{home}/{name.lower()}" for name in ("CACHE", "CONFIG", "DATA")}
-        # It lives for a moment: collecting its garbage would be a third of the work.
-        environment |= {"GOGC": "off", "GOMEMLIMIT": "96MiB"} | FEW_MESSAGES
+        environment |= BRISK
         environment |= {"HOME": home, "PATH": os.environ.get("PATH", os.defpath), "KUBECONFIG": os.devnull}
         try:
             process = await asyncio.create_subprocess_exec(
