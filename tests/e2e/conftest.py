@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from clusters import PREFIX, run_id, shared, turn
-from demo.platform import REPOSITORY, Platform
+from demo.platform import QUICKSTART, Platform
 from e2e.databases import DatabaseServer, class_with_server
 from e2e.environments import Environment
 from imagebuild.build import build
 from localcluster import Cluster
 from localcluster.cluster import current_kubeconfig
 
-QUICKSTART = REPOSITORY / "examples" / "quickstart"
 SERVED = "served".ljust(63, "d")
 """A namespace whose name is as long as can be."""
 NAMESPACES = (SERVED, "external", "bundles", "cancelled", "disturbed", "bystander")
@@ -27,10 +26,7 @@ HOSTILE = (
 
 @pytest.fixture(scope="package")
 def node_cluster() -> Iterator[Cluster]:
-    """A cluster with a real node and our images; with CLUSTER=current that of KUBECONFIG.
-
-    It ends with the last of these tests, not of all: it is never idle.
-    """
+    """A cluster with a real node and our images; with CLUSTER=current that of KUBECONFIG."""
     cluster = Cluster(f"{PREFIX}node-{run_id()}")
     with shared(cluster):
         with turn("preparation", alone=True):

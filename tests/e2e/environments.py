@@ -72,13 +72,18 @@ class Environment:
 
     def picture(self) -> dict[str, tuple[object, ...]]:
         """What would be another if the environment had been touched: of pods, also whether they were restarted."""
+        found = self.versions(KINDS)
+        assert len([name for name in found if name.startswith("Pod/")]) >= 3
+        return found
+
+    def versions(self, kinds: str) -> dict[str, tuple[object, ...]]:
+        """The same of some kinds."""
         found: dict[str, tuple[object, ...]] = {}
-        for each in self.items(KINDS):
+        for each in self.items(kinds):
             metadata = each["metadata"]
             restarts = [status["restartCount"] for status in each.get("status", {}).get("containerStatuses", [])]
             version = metadata.get("generation") if each["kind"] in CHURN else metadata["resourceVersion"]
             found[f"{each['kind']}/{metadata['name']}"] = (metadata["uid"], version, restarts)
-        assert len([name for name in found if name.startswith("Pod/")]) >= 3
         return found
 
     def pod(self, component: str) -> Object:

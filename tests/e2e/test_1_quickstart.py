@@ -14,8 +14,7 @@ import pytest
 
 from demo.__main__ import first_environment
 from demo.airflow import login
-from demo.platform import Platform
-from e2e.conftest import QUICKSTART
+from demo.platform import QUICKSTART, Platform
 from e2e.environments import Environment
 from e2e.processes import processes, stopped
 from e2e.secrecy import leaks
@@ -207,6 +206,10 @@ def _pod_ready(environment: Environment, component: str) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+DATA = "persistentvolumeclaims,secrets"
+"""What must not be lost, nor Secrets be written to."""
+
+
 def test_orphaned_and_adopted(quickstart: Environment) -> None:
     """What `Delete` takes away `Orphan` keeps: the embedded database with all that Airflow knew, and the keys.
 
@@ -216,7 +219,7 @@ def test_orphaned_and_adopted(quickstart: Environment) -> None:
     query = "SELECT run_id FROM dag_run WHERE state = 'success' ORDER BY 1"
     runs = _database(quickstart, query)
     assert runs
-    kept = _data(quickstart)
+    kept = quickstart.versions(DATA)
     _change(quickstart, deletionPolicy="Orphan")
     quickstart.delete()
     watch.lap("deleted, data kept")
@@ -225,18 +228,8 @@ def test_orphaned_and_adopted(quickstart: Environment) -> None:
     quickstart.platform.apply(QUICKSTART / "environment.yaml")
     quickstart.until("DatabaseReady", "True")
     watch.lap("made again: the database is ready")
-    assert _data(quickstart) == kept
+    assert quickstart.versions(DATA) == kept
     assert _database(quickstart, query) == runs
-
-
-def _data(environment: Environment) -> dict[str, tuple[str, ...]]:
-    """What must not be lost, and Secrets not be written to; claims have a status that changes."""
-    claims, secrets = (
-        {f"{each['kind']}/{each['metadata']['name']}": each["metadata"] for each in environment.items(kind)}
-        for kind in ("persistentvolumeclaims", "secrets")
-    )
-    uids = {name: (about["uid"],) for name, about in claims.items()}
-    return uids | {name: (about["uid"], about["resourceVersion"]) for name, about in secrets.items()}
 
 
 def _database(environment: Environment, query: str) -> list[str]:
