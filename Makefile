@@ -5,7 +5,9 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 export PYTHONPATH := operator:tools:tests
 # Shared by all clones on a machine, like everything else that can be made again.
-export MYPY_CACHE_DIR := $(or $(AIRFIELD_CACHE),$(HOME)/.cache/airfield)/mypy
+CACHE := $(or $(AIRFIELD_CACHE),$(HOME)/.cache/airfield)
+export MYPY_CACHE_DIR := $(CACHE)/mypy
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 # Wherever somebody wants none: a hundred processes would each compile the same sources again.
 export PYTHONDONTWRITEBYTECODE :=
 FAST := tests/unit tests/chart --ignore tests/chart/test_apiserver.py
