@@ -180,8 +180,10 @@ def test_defaults_can_be_overridden_and_wiring_stays() -> None:
     config = parsed(airflow_cfg(objects))
     assert (config["core"]["load_examples"], config["core"]["parallelism"]) == ("True", "2")
     assert config["core"]["execution_api_server_url"] == "http://demo-api-server:8080/a/b/execution/"
-    probe = pod(objects, "api-server")["spec"]["containers"][0]["readinessProbe"]
-    assert probe["httpGet"]["path"] == "/a/b/api/v2/version"
+    container = pod(objects, "api-server")["spec"]["containers"][0]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/a/b/api/v2/version"
+    # What its tasks speak to is built at the first request, for which it answers nobody: before it counts as started.
+    assert container["startupProbe"]["httpGet"]["path"] == "/a/b/execution/health"
 
 
 def test_bundles_that_would_share_a_connection_are_refused() -> None:

@@ -53,6 +53,11 @@ class Environment:
         self.kubectl("delete", "afenv", self.name, "--ignore-not-found", "--wait=false")
         eventually(f"end of {self}", self._is_gone, said=self.last_words)
 
+    def delete_all(self) -> None:
+        """Delete it and wait until nothing is left of it: a volume may outlast it by a pod that was yet to come."""
+        self.delete()
+        eventually(f"end of all that {self} had", lambda: not self.names(), said=self.names)
+
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl in its namespace."""
         return self.platform.kubectl("-n", self.namespace, *arguments)

@@ -239,6 +239,4 @@ def _database(environment: Environment, query: str) -> list[str]:
 
 
 def test_deleted_without_a_trace(quickstart: Environment) -> None:
-    """Deleted in the middle of its start: a volume goes when the last pod that was yet to come is gone."""
-    quickstart.delete()
-    eventually("end of all that it had", lambda: not quickstart.names(), said=quickstart.names)
+    quickstart.delete_all()

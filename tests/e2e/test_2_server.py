@@ -106,8 +106,7 @@ def test_orphaned_and_adopted(environment: Environment, server: DatabaseServer) 
 
 def test_dropped(environment: Environment, server: DatabaseServer) -> None:
     environment.apply(**SPEC, deletionPolicy="Delete")
-    environment.delete()
-    assert environment.names() == set()
+    environment.delete_all()
     assert DATABASE not in server.databases()
     assert ROLE not in server.roles()
     assert "airfield" in server.databases()

@@ -60,6 +60,5 @@ def test_it_recovers_although_the_operator_is_killed(environment: Environment, s
 
 
 def test_the_database_outlives_it(environment: Environment, server: DatabaseServer) -> None:
-    environment.delete()
-    assert environment.names() == set()
+    environment.delete_all()
     assert server.ask("SELECT count(*) > 50 FROM pg_tables WHERE schemaname = 'public'", "handmade") == ["t"]

@@ -127,5 +127,4 @@ def test_it_recovers(environment: Environment, secured: SshServer | None) -> Non
     if secured:
         environment.succeeds("secured")
     assert leaks(environment) == []
-    environment.delete()
-    assert environment.names() == set()
+    environment.delete_all()

@@ -17,7 +17,6 @@ def test_cancelled(server: DatabaseServer, until: str) -> None:
     environment.apply(**SPEC)
     if until != "nothing":
         eventually(until, lambda: environment.items(until))
-    environment.delete()
-    eventually("empty namespace", lambda: not environment.names())
+    environment.delete_all()
     everything = environment.kubectl("get", "secrets,configmaps,pods,persistentvolumeclaims", "-o", "name").split()
     assert everything == ["configmap/kube-root-ca.crt"]

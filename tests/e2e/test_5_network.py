@@ -73,8 +73,7 @@ def isolated(server: DatabaseServer, bystander: Environment) -> Iterator[Environ
     _put_pod(environment, "ghost", {"airfield.dev/environment": "ghost", "app.kubernetes.io/component": "worker"})
     yield environment
     environment.kubectl("delete", "pod", "task", "stray", "ghost", "--wait=false", "--grace-period=1")
-    environment.delete()
-    assert environment.names() == set()
+    environment.delete_all()
     platform.kubectl("wait", "--for=jsonpath={.status.environments}=0", "--timeout=60s", f"aftenant/{NAMESPACE}")
     platform.kubectl("patch", "aftenant", NAMESPACE, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Delete"}}')
     platform.kubectl("delete", "aftenant", NAMESPACE, "--timeout=120s")

@@ -76,11 +76,15 @@ Ready means that Airflow's heartbeat is fresh. The kubelet restarts a component 
 never because the database is away. Each look is a process in the container and a connection to the database: nobody is sent
 to these Pods by their readiness, so two a minute do. The first probe of a start waits for the heartbeat: many would cost the
 imports their CPU. What is dead does not drain: it is not given the grace period of the Pod, which can be an hour.
+
+Airflow builds the API that its tasks speak to at the first request for it, and answers nobody until it has: seconds of a
+processor. Without the question at the start that is the first task's, and where processors are busy it fails.
 */}}
 {{- define "airflow.probes" -}}
 {{- if .port }}
-{{- $get := printf "httpGet: {path: %s/api/v2/version, port: http}" (.path | default "") }}
-startupProbe: { {{- $get }}, periodSeconds: 1, failureThreshold: 300, timeoutSeconds: 5}
+{{- $path := .path | default "" }}
+{{- $get := printf "httpGet: {path: %s/api/v2/version, port: http}" $path }}
+startupProbe: {httpGet: {path: {{ $path }}/execution/health, port: http}, periodSeconds: 1, failureThreshold: 300, timeoutSeconds: 5}
 readinessProbe: { {{- $get }}, periodSeconds: 10, failureThreshold: 2, timeoutSeconds: 10}
 livenessProbe: { {{- $get }}, periodSeconds: 30, failureThreshold: 4, timeoutSeconds: 20, terminationGracePeriodSeconds: 20}
 {{- else }}

@@ -6,6 +6,7 @@ else; then it is closed to connections. New environments are cloned from it and 
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, Final
@@ -45,11 +46,14 @@ class Controller:
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._complete: dict[str, tuple[list[Wanted], float]] = {}
+        """The templates of each class that were all there, and until when that is believed."""
 
     async def reconcile(self, name: str) -> float | None:
         """One pass. The seconds until the next one."""
         body = self._doors.resources.classes.get(name)
         if body is None or "deletionTimestamp" in body["metadata"]:
+            self._complete.pop(name, None)
             return None
         try:
             blueprint = read(AirflowEnvironmentClass, body)
@@ -58,11 +62,21 @@ class Controller:
             return None
         with bind(environment_class=name):
             templates = list(wanted(blueprint))
-            problems = await self._build(templates)
+            problems = await self._ensure(name, templates)
             await self._report(blueprint, body, templates, problems)
         if not problems:
             return self._doors.settings.resync_seconds
         return RETRY_SECONDS if all(problems.values()) else BUILDING_SECONDS
+
+    async def _ensure(self, name: str, templates: list[Wanted]) -> dict[Wanted, str]:
+        """What `_build` says; without asking a server each time that an environment of the class comes or goes."""
+        known, until = self._complete.pop(name, ([], 0.0))
+        if known != templates or time.monotonic() > until:
+            until = time.monotonic() + self._doors.settings.resync_seconds
+            if problems := await self._build(templates):
+                return problems
+        self._complete[name] = templates, until
+        return {}
 
     async def _build(self, templates: list[Wanted]) -> dict[Wanted, str]:
         """Take every missing template a step further. Those that are not ready: why, "" when it only takes time."""

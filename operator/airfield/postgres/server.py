@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from airfield.postgres.connection import Address, Connection, connect
-from airfield.postgres.errors import DatabaseError
+from airfield.postgres.errors import DatabaseError, translated
 from airfield.postgres.mark import LONGEST, Mark
 from airfield.postgres.names import (
     TEMPLATE_PREFIX,
@@ -49,8 +49,15 @@ class _Database:
 class Server:
     """A server as its administrator sees it. `address.database` is the maintenance database, often `postgres`."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, session: Connection | None = None) -> None:
         self.address = address
+        self._open_session = session
+
+    @asynccontextmanager
+    async def in_one_session(self, doing: str) -> AsyncIterator["Server"]:
+        """The same server by one connection, for what is done one after the other; after a failure nothing more."""
+        async with connect(self.address, doing) as connection:
+            yield Server(self.address, connection)
 
     async def facts(self, database: str, role: str) -> DatabaseFacts:
         """What there is of an environment."""
@@ -223,10 +230,13 @@ class Server:
 
     @asynccontextmanager
     async def _session(self, doing: str, *, lock: str | None = None) -> AsyncIterator[Connection]:
-        async with connect(self.address, doing) as connection:
-            if lock is not None:  # goes with the session, also when we crash
-                await connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"airfield {lock}"])
-            yield connection
+        if self._open_session is None:
+            async with connect(self.address, doing) as connection, _locked(connection, lock):
+                yield connection
+            return
+        with translated(str(self.address), doing):
+            async with _locked(self._open_session, lock):
+                yield self._open_session
 
     @asynccontextmanager
     async def _inside(self, database: str) -> AsyncIterator[Connection]:
@@ -243,6 +253,16 @@ class Server:
         return DatabaseError(
             "Conflict", f"database {name} on {self.address} {whose}; move it away or rename the environment"
         )
+
+
+@asynccontextmanager
+async def _locked(connection: Connection, lock: str | None) -> AsyncIterator[None]:
+    """Within the block nobody else has that lock. After a failure it goes with the session, also when we crash."""
+    if lock is not None:
+        await connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"airfield {lock}"])
+    yield
+    if lock is not None:
+        await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"airfield {lock}"])
 
 
 async def _lookup(connection: Connection, name: str) -> _Database | None:

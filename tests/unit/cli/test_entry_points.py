@@ -64,39 +64,8 @@ def test_only_what_is_needed_is_loaded(arguments: list[str], may_load: set[str])
     assert set(json.loads(result.stderr.splitlines()[-1])) <= may_load
 
 
-CONTEXT = '{"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}]'
-USER = '"users": [{"name": "u", "user": {}}]}'
-BROKEN = {
-    "nothing": "",
-    "list": "[1]",
-    "bad": "a: b: c",
-    "no-cluster": f"{CONTEXT}}}",
-    "no-server": f'{CONTEXT}, "clusters": [{{"name": "c", "cluster": {{}}}}], {USER}',
-    "refused": f'{CONTEXT}, "clusters": [{{"name": "c", "cluster": {{"server": "https://127.0.0.1:1"}}}}], {USER}',
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_no_way_to_a_cluster(tmp_path: Path, name: str) -> None:
-    (tmp_path / "config").write_text(BROKEN[name])
-    result = run(BIN / "airfield", "status", "demo", KUBECONFIG=str(tmp_path / "config"))
+def test_it_fails_in_a_sentence(tmp_path: Path) -> None:
+    result = run(BIN / "airfield", "status", KUBECONFIG=str(tmp_path / "none"))
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["demo", "-A"],
-        ["demo", "--tenant", "a"],
-        ["-A", "-n", "x"],
-        ["--wait", "--watch"],
-        ["--timeout", "soon"],
-        ["-o", "yaml"],
-    ],
-)
-def test_usage_of_status(arguments: list[str]) -> None:
-    result = run(BIN / "airfield", "status", *arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("Usage: airfield status ")

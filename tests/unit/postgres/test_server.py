@@ -528,3 +528,23 @@ async def test_a_silent_server_is_not_waited_for_again_and_again(monkeypatch: py
             assert f"database {database}" in caught.value.message
             seconds.append(time.monotonic() - started)
     assert seconds[1] < 0.5 < seconds[0]
+
+
+async def test_one_session_for_all_that_is_to_be_done(postgres_server: PostgresServer, server: Server) -> None:
+    """A thousand environments must not cost thousands of logins; what a lock kept from others is free afterwards."""
+
+    def logins() -> int:
+        return postgres_server.log.read_text().count("connection authorized: user=airfield database=airfield")
+
+    of, before = tenant(), logins()
+    async with server.in_one_session("making it") as admin:
+        assert not (await admin.facts(of.name, of.name)).exists
+        await admin.ensure_role(of.name, of.password)
+        await admin.create_database(of.name, of.name, of.mark)
+        assert (await admin.facts(of.name, of.name)).mark == of.mark
+        assert logins() == before + 1
+        await asyncio.wait_for(server.ensure_role(of.name, of.password, reset=True), 10)
+        await asyncio.wait_for(server.set_mark(of.name, of.mark), 10)
+        with pytest.raises(DatabaseError, match="belongs to environment"):
+            await admin.create_database(of.name, of.name, tenant().mark)
+    await server.drop_database(of.name, of.name, only_if=of.mark.same_owner)

@@ -115,28 +115,44 @@ async def connect_admin(doors: Doors, server: DatabaseServer) -> Server | Wait:
 
 async def _on_server(run: Run) -> Outcome:
     """Role and database on the class's server, cloned from a template of the right schema where there is one."""
-    assert run.effective.server is not None  # noqa: S101 - the caller has looked
-    server = await connect_admin(run.doors, run.effective.server)
+    of = run.effective.server
+    assert of is not None  # noqa: S101 - the caller has looked
+    server = await connect_admin(run.doors, of)
     if isinstance(server, Wait):
         return server
     names = run.effective.namespace, run.effective.name
-    database, role, wanted = database_name(*names), role_name(*names), revision(run.effective)
+    database, role = database_name(*names), role_name(*names)
+    async with server.in_one_session(f"looking for database {database}") as admin:
+        outcome = await _prepared(run, of, admin, database, role)
+    if not isinstance(outcome, Done):
+        return outcome
+    try:
+        await schema_heads(address(run))
+    except DatabaseError as error:
+        if error.reason != "Refused":
+            raise
+        await server.ensure_role(role, _password(run), reset=True, connection_limit=of.connection_limit)
+        await schema_heads(address(run))
+    return outcome
+
+
+async def _prepared(run: Run, of: DatabaseServer, server: Server, database: str, role: str) -> Outcome:
+    """Done when role and database are there and this environment's."""
+    names, wanted = (run.effective.namespace, run.effective.name), revision(run.effective)
     mark = Mark(environment="/".join(names), cluster=run.doors.cluster, schema="")
     facts = await server.facts(database, role)
     if facts.exists and not mark.same_owner(facts.mark):
         left_behind = facts.mark is not None and facts.mark.environment == mark.environment
-        if not (left_behind and facts.mark and facts.mark.cluster in run.effective.server.former_clusters):
-            return _not_ours(database, run.effective.server.name, facts.mark)
+        if not (left_behind and facts.mark and facts.mark.cluster in of.former_clusters):
+            return _not_ours(database, of.name, facts.mark)
         await server.adopt(database, mark)
     if not facts.exists and run.schema_revision is not None:
         return Stall(
             Reason.DATABASE_CHANGED,
-            f"database {database!r} of this environment is gone from server {run.effective.server.name!r}: restore it"
+            f"database {database!r} of this environment is gone from server {of.name!r}: restore it"
             " from a backup; to begin with an empty one, delete this environment and create it again",
         )
-    password = run.contents[Key.DATABASE.secret(run.effective.name)]["password"]
-    limit = run.effective.server.connection_limit
-    await server.ensure_role(role, password, connection_limit=limit)
+    await server.ensure_role(role, _password(run), connection_limit=of.connection_limit)
     if not facts.exists:
         template = (await server.templates()).get(wanted)
         if template is not None:
@@ -148,14 +164,11 @@ async def _on_server(run: Run) -> Outcome:
             log.info("created database %s", database)
     elif facts.mark is not None and facts.mark.schema == wanted:
         run.schema_revision = wanted
-    try:
-        await schema_heads(address(run))
-    except DatabaseError as error:
-        if error.reason != "Refused":
-            raise
-        await server.ensure_role(role, password, reset=True, connection_limit=limit)
-        await schema_heads(address(run))
     return Done()
+
+
+def _password(run: Run) -> str:
+    return run.contents[Key.DATABASE.secret(run.effective.name)]["password"]
 
 
 def _moved(run: Run) -> Stall | None:

@@ -140,12 +140,14 @@ async def _drop_database(farewell: Farewell) -> Outcome:
         return admin
     names = farewell.key
     mine = Mark(environment="/".join(names), cluster=farewell.doors.cluster, schema="")
-    facts = await admin.facts(database_name(*names), role_name(*names))
-    if facts.exists and not mine.same_owner(facts.mark):
-        log.info("database %s is not this environment's and stays", database_name(*names))
-        return Done()
-    await admin.drop_database(database_name(*names), role_name(*names), only_if=mine.same_owner)
-    log.info("dropped database %s", database_name(*names))
+    database, role = database_name(*names), role_name(*names)
+    async with admin.in_one_session(f"looking for database {database}") as door:
+        facts = await door.facts(database, role)
+        if facts.exists and not mine.same_owner(facts.mark):
+            log.info("database %s is not this environment's and stays", database)
+            return Done()
+        await door.drop_database(database, role, only_if=mine.same_owner)
+    log.info("dropped database %s", database)
     return Done()
 
 
