@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := operator:tools:tests
-# Shared by all clones on a machine, like everything else that can be made again.
+# Shared by all clones on a machine, like everything else that is made; Hypothesis keeps examples that failed there, too.
 CACHE := $(or $(AIRFIELD_CACHE),$(HOME)/.cache/airfield)
 export MYPY_CACHE_DIR := $(CACHE)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis

@@ -54,8 +54,13 @@ class Environment:
         eventually(f"end of {self}", self._is_gone, said=self.last_words)
 
     def delete_all(self) -> None:
-        """Delete it and wait until nothing is left of it: a volume may outlast it by a pod that was yet to come."""
+        """Delete it and wait until nothing is left of it.
+
+        What was made a moment before may have pods that the operator has not seen: they end, and free their volumes.
+        """
         self.delete()
+        left = self.names()
+        assert {name.partition("/")[0] for name in left} <= {"Pod", "PersistentVolumeClaim"}, left
         eventually(f"end of all that {self} had", lambda: not self.names(), said=self.names)
 
     def kubectl(self, *arguments: str) -> str:

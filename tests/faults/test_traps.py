@@ -252,9 +252,11 @@ async def test_a_flood_of_objects_delays_nobody(kube: KubeClient, team: Team) ->
         assert len(told) == len(crowd), f"{len(told)} of {len(crowd)}"
         return True
 
-    await asyncio.gather(*map(make, crowd))
-    await eventually(all_told, SOON, pause=1)
-    await asyncio.gather(*map(remove, crowd))
+    try:
+        await asyncio.gather(*map(make, crowd))
+        await eventually(all_told, SOON, pause=1)
+    finally:
+        await asyncio.gather(*map(remove, crowd))
 
 
 async def test_the_same_name_again_at_once(site: FaultSite, team: Team) -> None:

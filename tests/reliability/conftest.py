@@ -8,7 +8,7 @@ import pytest
 from e2e.conftest import node_cluster, platform, server
 from e2e.databases import DatabaseServer
 from reliability.record import Record
-from reliability.scene import NAMESPACE, Scene
+from reliability.scene import Scene
 
 __all__ = ["node_cluster", "platform", "server"]
 
@@ -28,5 +28,4 @@ def scene(server: DatabaseServer, record: Record, request: pytest.FixtureRequest
     name = re.sub("[^a-z]+", "-", request.node.name.removeprefix("test_"))[:24].strip("-")
     scene = Scene(server, record, name)
     yield scene
-    scene.environment.delete()
-    assert scene.environment.names() == set(), f"left in {NAMESPACE}"
+    scene.environment.delete_all()

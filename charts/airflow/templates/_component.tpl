@@ -77,8 +77,8 @@ never because the database is away. Each look is a process in the container and 
 to these Pods by their readiness, so two a minute do. The first probe of a start waits for the heartbeat: many would cost the
 imports their CPU. What is dead does not drain: it is not given the grace period of the Pod, which can be an hour.
 
-Airflow builds the API that its tasks speak to at the first request for it, and answers nobody until it has: seconds of a
-processor. Without the question at the start that is the first task's, and where processors are busy it fails.
+Airflow builds the API that tasks speak to at the first request for it, in each of its processes (one, by default), and
+answers nobody until it has: seconds of a processor. Were that a task's request, the task failed where processors are busy.
 */}}
 {{- define "airflow.probes" -}}
 {{- if .port }}

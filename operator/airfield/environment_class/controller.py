@@ -46,8 +46,8 @@ class Controller:
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._complete: dict[str, tuple[list[Wanted], float]] = {}
-        """The templates of each class that were all there, and until when that is believed."""
+        self._complete: dict[str, tuple[object, float]] = {}
+        """What each class looked at when all its templates were there, and until when that is believed."""
 
     async def reconcile(self, name: str) -> float | None:
         """One pass. The seconds until the next one."""
@@ -65,17 +65,19 @@ class Controller:
             problems = await self._ensure(name, templates)
             await self._report(blueprint, body, templates, problems)
         if not problems:
-            return self._doors.settings.resync_seconds
+            return self._complete[name][1] - time.monotonic()
         return RETRY_SECONDS if all(problems.values()) else BUILDING_SECONDS
 
     async def _ensure(self, name: str, templates: list[Wanted]) -> dict[Wanted, str]:
         """What `_build` says; without asking a server each time that an environment of the class comes or goes."""
-        known, until = self._complete.pop(name, ([], 0.0))
-        if known != templates or time.monotonic() > until:
-            until = time.monotonic() + self._doors.settings.resync_seconds
+        accounts = {(secret.namespace, secret.name) for secret in (each.server.admin_secret for each in templates)}
+        looked_at = templates, {account: self._doors.secrets.version(*account) for account in accounts}
+        known, until = self._complete.pop(name, (None, 0.0))
+        if known != looked_at or time.monotonic() >= until:
             if problems := await self._build(templates):
                 return problems
-        self._complete[name] = templates, until
+            until = time.monotonic() + self._doors.settings.resync_seconds
+        self._complete[name] = looked_at, until
         return {}
 
     async def _build(self, templates: list[Wanted]) -> dict[Wanted, str]:

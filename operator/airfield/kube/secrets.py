@@ -68,15 +68,17 @@ class SecretVersions:
         if wanted:
             self._read[environment] = wanted
 
+    def version(self, namespace: str, name: str) -> str:
+        """The resourceVersion that a Secret was last observed in; "" if it was not."""
+        return self._versions.get((namespace, name), "")
+
     def absent(self, namespace: str, name: str) -> bool:
         """Whether a Secret is known not to exist; it may have come into being since."""
         return self.filled and (namespace, name) not in self._versions
 
     def unchanged(self, namespace: str, versions: Mapping[str, str]) -> bool:
         """Whether every Secret has the version it was read at; "" stands for a Secret that did not exist."""
-        return self.filled and all(
-            self._versions.get((namespace, name), "") == version for name, version in versions.items()
-        )
+        return self.filled and all(self.version(namespace, name) == version for name, version in versions.items())
 
 
 def _newer(a: str, b: str) -> bool:

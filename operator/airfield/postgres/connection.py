@@ -70,15 +70,19 @@ _SILENT: Final = _Silent()
 
 
 @asynccontextmanager
-async def connect(address: Address, doing: str) -> AsyncIterator[Connection]:
-    """An autocommit connection; errors inside the block become DatabaseError, told as "`doing` on `address`: …".
+async def connect(
+    address: Address, doing: str, *, seconds: float | None = SESSION_SECONDS
+) -> AsyncIterator[Connection]:
+    """An autocommit connection, for so many seconds.
+
+    Errors inside the block become DatabaseError, told as "`doing` on `address`: …".
 
     The settings travel in the start-up packet because that beats `ALTER DATABASE … SET` and `ALTER ROLE … SET`:
     the owner of a database must not choose the search path of somebody mightier who visits it.
     """
     with translated(str(address), doing):
         async with (
-            asyncio.timeout(SESSION_SECONDS),
+            asyncio.timeout(seconds),
             await _SILENT.reach(
                 address,
                 host=address.host,

@@ -7,6 +7,7 @@ Advisory locks in the maintenance database keep two operators from building the 
 one that only the administrator may connect to.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
-from airfield.postgres.connection import Address, Connection, connect
+from airfield.postgres.connection import SESSION_SECONDS, Address, Connection, connect
 from airfield.postgres.errors import DatabaseError, translated
 from airfield.postgres.mark import LONGEST, Mark
 from airfield.postgres.names import (
@@ -55,8 +56,11 @@ class Server:
 
     @asynccontextmanager
     async def in_one_session(self, doing: str) -> AsyncIterator["Server"]:
-        """The same server by one connection, for what is done one after the other; after a failure nothing more."""
-        async with connect(self.address, doing) as connection:
+        """The same server by one connection, for what is done one after the other; after a failure nothing more.
+
+        Each thing that is done has the time that it would have by itself.
+        """
+        async with connect(self.address, doing, seconds=None) as connection:
             yield Server(self.address, connection)
 
     async def facts(self, database: str, role: str) -> DatabaseFacts:
@@ -235,7 +239,7 @@ class Server:
                 yield connection
             return
         with translated(str(self.address), doing):
-            async with _locked(self._open_session, lock):
+            async with asyncio.timeout(SESSION_SECONDS), _locked(self._open_session, lock):
                 yield self._open_session
 
     @asynccontextmanager
@@ -257,7 +261,7 @@ class Server:
 
 @asynccontextmanager
 async def _locked(connection: Connection, lock: str | None) -> AsyncIterator[None]:
-    """Within the block nobody else has that lock. After a failure it goes with the session, also when we crash."""
+    """Within the block nobody else has that lock. After a failure, or a crash of ours, it goes with the session."""
     if lock is not None:
         await connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"airfield {lock}"])
     yield

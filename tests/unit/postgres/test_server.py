@@ -531,20 +531,51 @@ async def test_a_silent_server_is_not_waited_for_again_and_again(monkeypatch: py
 
 
 async def test_one_session_for_all_that_is_to_be_done(postgres_server: PostgresServer, server: Server) -> None:
-    """A thousand environments must not cost thousands of logins; what a lock kept from others is free afterwards."""
+    """As few logins as can be; and what a lock kept others from is free afterwards."""
 
     def logins() -> int:
-        return postgres_server.log.read_text().count("connection authorized: user=airfield database=airfield")
+        return postgres_server.log.read_text().count("authorized: user=airfield database=airfield application_name=")
 
-    of, before = tenant(), logins()
-    async with server.in_one_session("making it") as admin:
-        assert not (await admin.facts(of.name, of.name)).exists
-        await admin.ensure_role(of.name, of.password)
-        await admin.create_database(of.name, of.name, of.mark)
-        assert (await admin.facts(of.name, of.name)).mark == of.mark
+    own, before = tenant(), logins()
+    async with server.in_one_session("making it") as same:
+        assert not (await same.facts(own.name, own.name)).exists
+        await same.ensure_role(own.name, own.password)
+        await same.create_database(own.name, own.name, own.mark)
+        assert (await same.facts(own.name, own.name)).mark == own.mark
         assert logins() == before + 1
-        await asyncio.wait_for(server.ensure_role(of.name, of.password, reset=True), 10)
-        await asyncio.wait_for(server.set_mark(of.name, of.mark), 10)
+        await asyncio.wait_for(server.ensure_role(own.name, own.password, reset=True), 10)
+        await asyncio.wait_for(server.set_mark(own.name, own.mark), 10)
         with pytest.raises(DatabaseError, match="belongs to environment"):
-            await admin.create_database(of.name, of.name, tenant().mark)
-    await server.drop_database(of.name, of.name, only_if=of.mark.same_owner)
+            await same.create_database(own.name, own.name, tenant().mark)
+    await server.drop_database(own.name, own.name, only_if=own.mark.same_owner)
+
+
+async def test_crashes_while_an_environment_is_made_in_one_session(
+    server: Server, postgres_server: PostgresServer, template: str
+) -> None:
+    own = tenant()
+
+    async def make() -> None:
+        async with server.in_one_session("making it") as same:
+            facts = await same.facts(own.name, own.name)
+            await same.ensure_role(own.name, own.password)
+            if not facts.exists:
+                await same.clone_database(own.name, template, own.name, own.mark)
+
+    assert await at_every_point(make) > 15
+    assert (await server.facts(own.name, own.name)).mark == own.mark
+    assert unfinished_name(own.name) not in databases(postgres_server)
+    await server.drop_database(own.name, own.name, only_if=own.mark.same_owner)
+
+
+async def test_a_session_that_ends_in_the_middle(server: Server, postgres_server: PostgresServer) -> None:
+    own = tenant()
+    async with server.in_one_session("making it") as same:
+        await same.ensure_role(own.name, own.password)
+        sessions = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'airfield'"
+        assert scalar(postgres_server.superuser, sessions)
+        with pytest.raises(DatabaseError, match=f"^creating database {own.name} .* on ") as error:
+            await same.create_database(own.name, own.name, own.mark)
+    assert error.value.reason == "Unreachable"
+    await server.create_database(own.name, own.name, own.mark)
+    await server.drop_database(own.name, own.name, only_if=own.mark.same_owner)

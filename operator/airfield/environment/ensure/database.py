@@ -117,13 +117,13 @@ async def _on_server(run: Run) -> Outcome:
     """Role and database on the class's server, cloned from a template of the right schema where there is one."""
     of = run.effective.server
     assert of is not None  # noqa: S101 - the caller has looked
-    server = await connect_admin(run.doors, of)
-    if isinstance(server, Wait):
-        return server
+    admin = await connect_admin(run.doors, of)
+    if isinstance(admin, Wait):
+        return admin
     names = run.effective.namespace, run.effective.name
     database, role = database_name(*names), role_name(*names)
-    async with server.in_one_session(f"looking for database {database}") as admin:
-        outcome = await _prepared(run, of, admin, database, role)
+    async with admin.in_one_session(f"looking for database {database}") as door:
+        outcome = await _prepared(run, of, door, database, role)
     if not isinstance(outcome, Done):
         return outcome
     try:
@@ -131,13 +131,13 @@ async def _on_server(run: Run) -> Outcome:
     except DatabaseError as error:
         if error.reason != "Refused":
             raise
-        await server.ensure_role(role, _password(run), reset=True, connection_limit=of.connection_limit)
+        await admin.ensure_role(role, _password(run), reset=True, connection_limit=of.connection_limit)
         await schema_heads(address(run))
     return outcome
 
 
 async def _prepared(run: Run, of: DatabaseServer, server: Server, database: str, role: str) -> Outcome:
-    """Done when role and database are there and this environment's."""
+    """Done when role and database are there and this environment's; then it is known which schema the database has."""
     names, wanted = (run.effective.namespace, run.effective.name), revision(run.effective)
     mark = Mark(environment="/".join(names), cluster=run.doors.cluster, schema="")
     facts = await server.facts(database, role)
