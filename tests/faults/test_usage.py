@@ -33,12 +33,17 @@ async def test_what_is_used_is_told_and_recorded(team: Team, site: FaultSite) ->
     amounts = {"cpu_cores": "0.5", "memory_bytes": "2.68435456e+08"}
     expected = {f"airfield_environment_used_{what}{here} {amount}" for what, amount in amounts.items()}
     site.operator.stop()
+    before, page = len(site.proxy.seen), f"airfield-costs.{team.name}."
     rule = Rule(Say(measured(team)), frozenset({"list"}), kind=METRICS, times=10**6)
     with site.faults(rule):
         site.operator.start(USAGE_SECONDS="1")
 
         async def told() -> bool:
-            return all(line in site.operator.metrics() for line in expected)
+            """And the ledger was read before the last measurement: until then nobody knows where to write it."""
+            asked = [seen.request for seen in site.proxy.seen[before:]]
+            read = [number for number, each in enumerate(asked) if each.verb == "get" and each.name.startswith(page)]
+            known = bool(read) and any(each.kind == METRICS for each in asked[read[0] :])
+            return known and all(line in site.operator.metrics() for line in expected)
 
         await eventually(told)
         site.operator.stop()

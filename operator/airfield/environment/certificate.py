@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.utils import CryptographyDeprecationWarning
 
 from airfield.api.conditions import timestamp
 from airfield.environment.exposure import Exposed
@@ -58,7 +60,9 @@ def certificate_of(data: Mapping[str, str]) -> Certificate | str:
         except (binascii.Error, ValueError):
             return f"{field} is not base64"
     try:
-        chain = x509.load_pem_x509_certificates(found["tls.crt"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)  # of what a later version will refuse
+            chain = x509.load_pem_x509_certificates(found["tls.crt"])
         public = chain[0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         certificate = Certificate(
             names=_names(chain[0]),

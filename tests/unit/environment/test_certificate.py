@@ -83,6 +83,7 @@ def test_any_content_has_an_answer(content: dict[str, bytes]) -> None:
 
 @given(st.integers(0, len(GOOD["tls.crt"]) - 1), st.characters(codec="ascii"))
 @example(43, "0")  # another version of X.509
+@example(48, "0")  # a negative serial number
 def test_a_damaged_certificate_has_an_answer(where: int, what: str) -> None:
     damaged = GOOD["tls.crt"][:where] + what + GOOD["tls.crt"][where + 1 :]
     judge(EXPOSED, certificate_of(encoded({**GOOD, "tls.crt": damaged})), NOW)
