@@ -78,7 +78,7 @@ to these Pods by their readiness, so two a minute do. The first probe of a start
 imports their CPU. What is dead does not drain: it is not given the grace period of the Pod, which can be an hour.
 
 Airflow builds the API that tasks speak to at the first request for it, in each of its processes (one, by default), and
-answers nobody until it has: seconds of a processor. Were that a task's request, the task failed where processors are busy.
+answers nobody until it has: seconds of a processor. Were that a task's request, the task could fail on a busy machine.
 */}}
 {{- define "airflow.probes" -}}
 {{- if .port }}

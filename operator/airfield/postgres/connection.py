@@ -73,7 +73,7 @@ _SILENT: Final = _Silent()
 async def connect(
     address: Address, doing: str, *, seconds: float | None = SESSION_SECONDS
 ) -> AsyncIterator[Connection]:
-    """An autocommit connection, for so many seconds.
+    """An autocommit connection, for so many seconds; None: as long as the block takes.
 
     Errors inside the block become DatabaseError, told as "`doing` on `address`: …".
 

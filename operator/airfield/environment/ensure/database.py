@@ -121,9 +121,8 @@ async def _on_server(run: Run) -> Outcome:
     if isinstance(admin, Wait):
         return admin
     names = run.effective.namespace, run.effective.name
-    database, role = database_name(*names), role_name(*names)
-    async with admin.in_one_session(f"looking for database {database}") as door:
-        outcome = await _prepared(run, of, door, database, role)
+    async with admin.in_one_session(f"looking for database {database_name(*names)}") as door:
+        outcome = await _prepared(run, of, door)
     if not isinstance(outcome, Done):
         return outcome
     try:
@@ -131,14 +130,15 @@ async def _on_server(run: Run) -> Outcome:
     except DatabaseError as error:
         if error.reason != "Refused":
             raise
-        await admin.ensure_role(role, _password(run), reset=True, connection_limit=of.connection_limit)
+        await admin.ensure_role(role_name(*names), _password(run), reset=True, connection_limit=of.connection_limit)
         await schema_heads(address(run))
     return outcome
 
 
-async def _prepared(run: Run, of: DatabaseServer, server: Server, database: str, role: str) -> Outcome:
+async def _prepared(run: Run, of: DatabaseServer, server: Server) -> Outcome:
     """Done when role and database are there and this environment's; then it is known which schema the database has."""
-    names, wanted = (run.effective.namespace, run.effective.name), revision(run.effective)
+    names = run.effective.namespace, run.effective.name
+    database, role, wanted = database_name(*names), role_name(*names), revision(run.effective)
     mark = Mark(environment="/".join(names), cluster=run.doors.cluster, schema="")
     facts = await server.facts(database, role)
     if facts.exists and not mark.same_owner(facts.mark):
