@@ -16,6 +16,10 @@ from airfield.runtime.queue import WorkQueue
 
 MOMENT: Final = 0.5
 """Seconds: a roll-out is a burst of events, of which the last tells as much as all of them."""
+LONGEST: Final = 5.0
+"""Seconds: the longest such moment, however many are rolled out."""
+LOOKS: Final = 200
+"""So many environments that are on their way are looked at in a second because of such bursts, and no more."""
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
@@ -41,6 +45,8 @@ class Watches:
     """What environments were last seen to have of their tenants' quotas."""
     urls: dict[Key, str] = field(default_factory=dict)
     """Where environments were last seen to be reached."""
+    unready: set[Key] = field(default_factory=set)
+    """Environments that were last seen not to be Ready."""
 
     def environment(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """An environment appeared, changed or went."""
@@ -59,6 +65,7 @@ class Watches:
             self.environments.add(key)
             for tenant in self.resources.claims(key[0]):  # what it counts, and who may read which Secrets
                 self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
+        (self.unready.discard if now is None or is_true(now, ConditionType.READY) else self.unready.add)(key)
         self._reached(key, (now.get("status") or {}).get("url") if now else None)
         granted = (now.get("status") or {}).get("granted") if now else None
         self._granted(key, granted, wished=known is not None and changed)
@@ -209,11 +216,15 @@ class Watches:
         for key in {found[0] for found in (before, after) if found}:
             if self._goes(key):
                 if after is None and ref.kind == kinds.POD.kind:  # nothing else is waited for
-                    self.environments.add_after(key, MOMENT)
+                    self.environments.add_after(key, self._moment())
             elif to_put_right:  # one that appears is not lost; and most of those that do are in the first list
                 self.environments.add(key, routine=before is None)
             else:
-                self.environments.add_after(key, MOMENT)
+                self.environments.add_after(key, self._moment())
+
+    def _moment(self) -> float:
+        """Seconds in which events of one environment are gathered: among many that are rolled out each takes longer."""
+        return min(max(MOMENT, len(self.unready) / LOOKS), LONGEST)
 
     def _goes(self, key: Key) -> bool:
         """Whether an environment is being deleted, or is not there: nothing of it is put right."""

@@ -29,6 +29,7 @@ class Recorder:
     added: list[Any] = field(default_factory=list)
     routine: list[Any] = field(default_factory=list)
     later: list[Any] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
     def add(self, key: Any, *, routine: bool = False) -> None:
         (self.routine if routine else self.added).append(key)
@@ -36,6 +37,7 @@ class Recorder:
     def add_after(self, key: Any, seconds: float) -> None:
         assert seconds > 0
         self.later.append(key)
+        self.seconds.append(seconds)
 
 
 def environment(key: tuple[str, str] = DEMO, *, version: int = 10, of: str = "standard", **metadata: Any) -> Object:
@@ -578,3 +580,31 @@ def test_who_waits_for_a_kind_looks_again_when_it_is_served() -> None:
     assert (queued(watches), watches.unserved) == ({}, {HTTP_ROUTE})
     watches.served(HTTP_ROUTE, True)
     assert (queued(watches), watches.unserved) == ({"in turn": {FAR}}, set())
+
+
+def ready(status: str = "True", **metadata: Any) -> Object:
+    found = environment(**metadata)
+    return found | {"status": {"conditions": [{"type": "Ready", "status": status}]}}
+
+
+@pytest.mark.parametrize(("unready", "seconds"), [(0, 0.5), (1, 0.5), (100, 0.5), (300, 1.5), (1000, 5.0), (2000, 5.0)])
+def test_of_many_that_are_rolled_out_each_is_looked_at_more_rarely(unready: int, seconds: float) -> None:
+    fleet = [ready("False", key=("team-b", f"e{number}")) for number in range(unready)]
+    watches: Any = watching(*WORLD[:4], ready(), deployment(), *fleet)
+    watches.environments.seconds.clear()
+    see(watches, deployment(version=11, available=0))
+    assert watches.environments.seconds == [seconds]
+    assert queued(watches) == {"a moment later": {DEMO}}
+    see(watches, deployment(version=12, of="other", available=0))  # what has to be put right waits for nobody
+    assert queued(watches)["environments"] == {DEMO}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_environments_that_are_ready_or_gone_are_waited_for_no_more(deleted: bool) -> None:
+    fleet = [("team-b", f"e{number}") for number in range(400)]
+    watches: Any = watching(*WORLD[:4], ready(), deployment(), *(ready("False", key=key) for key in fleet))
+    for key in fleet:
+        see(watches, ready(key=key, version=11), deleted=deleted)
+    watches.environments.seconds.clear()
+    see(watches, deployment(version=11, available=0))
+    assert watches.environments.seconds == [0.5]
