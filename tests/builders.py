@@ -70,10 +70,13 @@ def child(
     *,
     labels: Mapping[str, str] | None = None,
     deleting: bool = False,
-    owned: str = "",
+    owned: str = "something",
     **state: Any,
 ) -> Child:
-    """A child of team-a/demo; `labels` replace those that make it ours, `state` are fields of ChildState."""
+    """A child of team-a/demo; `labels` replace those that make it ours, `state` are fields of ChildState.
+
+    `owned` stands for what we have applied of it.
+    """
     return Child(
         ref=Ref(_API_VERSIONS.get(kind, "v1"), kind, "team-a", name),
         uid=f"uid-{name}",

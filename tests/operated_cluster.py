@@ -20,6 +20,7 @@ import pytest
 from psycopg import sql
 
 from airfield.api.conditions import conditions_of
+from airfield.api.meta import ANNOTATION_PAUSED
 from airfield.environment.values import schema_revision
 from airfield.kube import credentials, kinds
 from airfield.kube.client import KubeClient
@@ -49,6 +50,8 @@ MORE_OF_AIRFLOW = """
 INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
 CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
 """
+PULL_SECRET = "registry"
+"""That of the operator."""
 DEFINITIONS = ("gateway-api.yaml", "cert-manager.yaml")
 DEFINED = ("crd/httproutes.gateway.networking.k8s.io", "crd/certificates.cert-manager.io")
 SCHEMA = FAKE_AIRFLOW + MORE_OF_AIRFLOW
@@ -188,6 +191,7 @@ def operated(
             "AIRFLOW_URL": airflow.url,
             "MIGRATION_RETRY_SECONDS": "3",
             "CHANGES_RECORDED": "true",
+            "IMAGE_PULL_SECRETS": PULL_SECRET,
             "WATCH_NAMESPACES": ",".join(namespaces),
             "STATISTICS_ACCOUNT": "airfield-statistics" if kubelets else "",
         }
@@ -264,12 +268,9 @@ class Team:
         await self.put("v1", "Namespace", self.namespace, {}, namespaced=False, labels=RESTRICTED)
 
     async def leave(self) -> None:
-        """Have its environments removed, and do not wait for it.
-
-        The namespace goes with the cluster: to remove one is more work for Kubernetes than most tests are.
-        """
-        for environment in await self.kube.list(kinds.AIRFLOW_ENVIRONMENT, self.namespace):
-            await self.kube.delete(Ref.of(environment))
+        """Have nobody see to its environments any more. They go with the cluster: to remove them is much work."""
+        for environment in await self.kube.list(kinds.AIRFLOW_ENVIRONMENT, self.namespace, metadata_only=True):
+            await self.kube.patch(Ref.of(environment), {"metadata": {"annotations": {ANNOTATION_PAUSED: "true"}}})
 
     async def put_class(self, **changes: Any) -> Json:
         self.class_spec |= changes

@@ -1,3 +1,3 @@
 """Airfield: a Kubernetes operator that provisions and runs fleets of Apache Airflow environments."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -27,6 +27,7 @@ async def relist(watches: Watches, kube: KubeClient) -> None:
     relisted(resources.environments, before[0], now[0], resources.gone)
     relisted(resources.tenants, before[1], now[1], resources.gone)
     relisted(resources.classes, before[2], now[2], resources.gone)
+    watches.missed(before[0].keys() - resources.environments.keys())
     changed = _changed(before[0], now[0])
     watches.look_again(changed & before[0].keys())  # somebody's change, which a watch has lost
     watches.look_again(changed - before[0].keys(), routine=True)

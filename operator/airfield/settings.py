@@ -30,6 +30,8 @@ class Settings:
     chart: Path = HERE / "charts" / "airflow"
     """The chart of an environment."""
     helm: str = "helm"
+    image_pull_secrets: tuple[str, ...] = ()
+    """Secrets in `namespace` with which the Jobs that fill database templates pull their images."""
     workers: int = 16
     """Environments that are reconciled at a time."""
     resync_seconds: float = 600.0
@@ -37,7 +39,7 @@ class Settings:
     health_seconds: float = 60.0
     """How often a healthy environment's heartbeats are read, in a large fleet five a second on average and no more.
 
-    A pod that turns unready is seen at once in any case.
+    A pod that turns unready is seen within seconds in any case.
     """
     usage_seconds: float = 60.0
     """How often it is asked what pods use, where there is a metrics server, and what volumes hold; 0: never."""
@@ -69,6 +71,10 @@ class Settings:
                 raise ValueError(f"AIRFIELD_{name}={text!r} is not a number of at least {least:g}")
             return found
 
+        def names(name: str) -> tuple[str, ...]:
+            listed = (each.strip() for each in environ.get(f"AIRFIELD_{name}", "").split(","))
+            return tuple(dict.fromkeys(filter(None, listed)))
+
         defaults = Settings()
         url = environ.get("AIRFIELD_AIRFLOW_URL", defaults.airflow_url)
         level = environ.get("AIRFIELD_LOG_LEVEL", defaults.log_level).upper()
@@ -78,18 +84,17 @@ class Settings:
             url.format(name="", namespace="")
         except (ValueError, LookupError):
             raise ValueError(f"AIRFIELD_AIRFLOW_URL={url!r}: in braces stand {{name}} and {{namespace}} only") from None
-        watched = tuple(
-            name.strip() for name in environ.get("AIRFIELD_WATCH_NAMESPACES", "").split(",") if name.strip()
-        )
+        watched = names("WATCH_NAMESPACES")
         if wrong := [name for name in watched if not NAMESPACE.fullmatch(name)]:
             raise ValueError(f"AIRFIELD_WATCH_NAMESPACES: {wrong[0]!r} is no name of a namespace; use a,b,c")
         return Settings(
             namespace=environ.get("AIRFIELD_NAMESPACE", defaults.namespace),
             identity=environ.get("AIRFIELD_IDENTITY") or f"{socket.gethostname()}-{secrets.token_hex(4)}",
             lease_seconds=int(number("LEASE_SECONDS", defaults.lease_seconds, least=3)),
-            watch_namespaces=tuple(dict.fromkeys(watched)),
+            watch_namespaces=watched,
             chart=Path(environ.get("AIRFIELD_CHART", find_chart())),
             helm=environ.get("AIRFIELD_HELM") or shutil.which("helm") or "helm",
+            image_pull_secrets=names("IMAGE_PULL_SECRETS"),
             workers=int(number("WORKERS", defaults.workers, least=1)),
             resync_seconds=number("RESYNC_SECONDS", defaults.resync_seconds),
             health_seconds=number("HEALTH_SECONDS", defaults.health_seconds),

@@ -19,7 +19,7 @@ MOMENT: Final = 0.5
 LONGEST: Final = 5.0
 """Seconds: the longest such moment, however many are rolled out."""
 LOOKS: Final = 200
-"""So many environments that are on their way are looked at in a second because of such bursts, and no more."""
+"""About so many looks a second are made because of such bursts, while they take up to LONGEST."""
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
@@ -45,15 +45,15 @@ class Watches:
     """What environments were last seen to have of their tenants' quotas."""
     urls: dict[Key, str] = field(default_factory=dict)
     """Where environments were last seen to be reached."""
-    unready: set[Key] = field(default_factory=set)
-    """Environments that were last seen not to be Ready."""
+    moving: set[Key] = field(default_factory=set)
+    """Environments that were last seen on their way, to what is wanted or to their end."""
 
     def environment(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """An environment appeared, changed or went."""
         metadata = obj["metadata"]
         key = (metadata["namespace"], metadata["name"])
         known = self.resources.environments.get(key)
-        if deleted and _another(known, obj):
+        if self._late(known, obj, deleted=deleted):
             return
         if deleted:
             self.resources.forget(self.resources.environments, key, metadata["uid"])
@@ -65,13 +65,21 @@ class Watches:
             self.environments.add(key)
             for tenant in self.resources.claims(key[0]):  # what it counts, and who may read which Secrets
                 self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
-        (self.unready.discard if now is None or is_true(now, ConditionType.READY) else self.unready.add)(key)
+        (self.moving.add if now and is_true(now, ConditionType.RECONCILING) else self.moving.discard)(key)
         self._reached(key, (now.get("status") or {}).get("url") if now else None)
         granted = (now.get("status") or {}).get("granted") if now else None
         self._granted(key, granted, wished=known is not None and changed)
         if deleted or _class(known) != _class(obj):
             for name in _class(known) | _class(obj):
                 self.classes.add(name)
+
+    def _late(self, known: Object | None, obj: Object, *, deleted: bool) -> bool:
+        """Whether an event comes too late to be true: kopf keeps order by uid only, and others may have told of an end.
+
+        What is told to be gone has been replaced, or what is told to be there is known to be gone.
+        """
+        uid = obj["metadata"]["uid"]
+        return (known is not None and known["metadata"]["uid"] != uid) if deleted else uid in self.resources.gone
 
     def _granted(self, key: Key, granted: object, *, wished: bool) -> None:
         """What an environment has of its tenant's quota may have changed, or what it wants (`wished`).
@@ -98,11 +106,18 @@ class Watches:
         if before not in {None, url}:
             self.look_again(self._waiting(Reason.HOST_TAKEN, self.resources.environments), routine=True)
 
+    def missed(self, keys: Iterable[Key]) -> None:
+        """A list lacks environments of whose end nobody has told."""
+        for key in keys:
+            self.moving.discard(key)
+            self._reached(key, None)
+            self._granted(key, None, wished=False)
+
     def tenant(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """A tenant appeared, changed or went: its environments, and the tenants it shares a claim with, look again."""
         name = obj["metadata"]["name"]
         known = self.resources.tenants.get(name)
-        if deleted and _another(known, obj):
+        if self._late(known, obj, deleted=deleted):
             return
         namespaces = namespaces_of(obj) | (namespaces_of(known) if known else set())
         if deleted:
@@ -133,7 +148,7 @@ class Watches:
         """A class appeared, changed or went: its environments look again."""
         name = obj["metadata"]["name"]
         known = self.resources.classes.get(name)
-        if deleted and _another(known, obj):
+        if self._late(known, obj, deleted=deleted):
             return
         if deleted:
             self.resources.forget(self.resources.classes, name, obj["metadata"]["uid"])
@@ -145,8 +160,12 @@ class Watches:
             self._tenants(tenant for tenant in self.resources.tenants.values() if name in _allowed_by(tenant))
 
     def departed(self, kind: Kind, obj: Mapping[str, Any]) -> None:
-        """An environment or a tenant that was known is gone."""
-        tell = {kinds.AIRFLOW_ENVIRONMENT: self.environment, kinds.AIRFLOW_TENANT: self.tenant}[kind]
+        """One of our own resources that was known is gone."""
+        tell = {
+            kinds.AIRFLOW_ENVIRONMENT: self.environment,
+            kinds.AIRFLOW_TENANT: self.tenant,
+            kinds.AIRFLOW_ENVIRONMENT_CLASS: self.blueprint,
+        }[kind]
         tell(dict(obj), deleted=True)
 
     def belonging(self, obj: Object, *, deleted: bool) -> None:
@@ -224,7 +243,7 @@ class Watches:
 
     def _moment(self) -> float:
         """Seconds in which events of one environment are gathered: among many that are rolled out each takes longer."""
-        return min(max(MOMENT, len(self.unready) / LOOKS), LONGEST)
+        return min(max(MOMENT, len(self.moving) / LOOKS), LONGEST)
 
     def _goes(self, key: Key) -> bool:
         """Whether an environment is being deleted, or is not there: nothing of it is put right."""
@@ -280,11 +299,6 @@ def _wanted(found: tuple[Key, Child] | None) -> object:
 def key_of(metadata: Object) -> Any:
     """The key of an object: environments go by namespace and name, the others by name."""
     return (metadata["namespace"], metadata["name"]) if metadata.get("namespace") else metadata["name"]
-
-
-def _another(known: Object | None, obj: Object) -> bool:
-    """Whether the name of an object that is told to be gone belongs to a newer one: kopf keeps order by uid only."""
-    return known is not None and known["metadata"].get("uid") != obj["metadata"].get("uid")
 
 
 def _allowed_by(tenant: Object) -> Collection[str]:

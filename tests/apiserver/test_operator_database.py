@@ -12,7 +12,7 @@ from airfield.environment.values import schema_revision
 from airfield.environment_class.controller import LABEL_TEMPLATE
 from airfield.kube import kinds
 from airfield.kube.kinds import Ref
-from operated_cluster import REPAIR_SECONDS, SCHEMA, SYSTEM, VERSION, Json, Team, decoded, eventually
+from operated_cluster import PULL_SECRET, REPAIR_SECONDS, SCHEMA, SYSTEM, VERSION, Json, Team, decoded, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -174,6 +174,7 @@ async def test_a_template_that_cannot_be_made(team: Team) -> None:
     async with _no_pods_in_the_system(team):
         await team.put_class(catalog={"versions": [{"version": VERSION, "image": image}]})
         begun = await eventually(job)
+        assert begun["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": PULL_SECRET}]
         assert team.site.databases(revision)
         await team.kube.patch(Ref.of(begun), {"spec": {"activeDeadlineSeconds": 1}})
         words = (f"template for {image} on server 'main'", "its Job failed", "longer than specified")

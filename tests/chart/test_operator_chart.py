@@ -72,11 +72,13 @@ def test_probes_ask_for_progress_and_for_caches() -> None:
 
 
 def test_the_operator_understands_its_settings() -> None:
-    main = container(render("watchNamespaces={team-a,team-b}", "leaseSeconds=20", "workers=3", "logLevel=DEBUG"))
+    lists = "watchNamespaces={team-a,team-b}", "imagePullSecrets={registry,other}"
+    main = container(render(*lists, "leaseSeconds=20", "workers=3", "logLevel=DEBUG"))
     environ = {each["name"]: each.get("value", "of-the-pod") for each in main["env"]}
     found = Settings.from_environ(environ)
     assert (found.namespace, found.identity) == ("of-the-pod", "of-the-pod")
     assert (found.watch_namespaces, found.lease_seconds) == (("team-a", "team-b"), 20)
+    assert found.image_pull_secrets == ("registry", "other")
     assert (found.workers, found.log_level) == (3, "DEBUG")
     fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in main["env"] if "valueFrom" in each}
     assert fields == {"AIRFIELD_NAMESPACE": "metadata.namespace", "AIRFIELD_IDENTITY": "metadata.name"}

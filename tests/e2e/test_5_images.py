@@ -11,12 +11,13 @@ from airfield.api.reserved import RESERVED_CONFIG
 from demo.platform import REPOSITORY, Platform, PlatformError
 from e2e.reading import read
 from e2e.waiting import eventually
+from imagebuild.images import RECIPES
 from localcluster import Cluster
 
 pytestmark = pytest.mark.node
 
 NAMESPACE = "images"
-AIRFLOW, POSTGRES, OPERATOR = "airfield/airflow:3.3.2", "airfield/postgres:17", "airfield/operator:0.1.0"
+AIRFLOW, POSTGRES, OPERATOR = (RECIPES[name].reference for name in ("airflow", "postgres", "operator"))
 UID = 1234560000
 """Such as OpenShift gives to a namespace; no passwd file has it."""
 TMP, LOGS, DATA = "/tmp", "/opt/airflow/logs", "/var/lib/postgresql/data"  # noqa: S108 - of pods

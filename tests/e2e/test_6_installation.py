@@ -13,17 +13,22 @@ from e2e.conftest import settled
 from e2e.databases import DatabaseServer
 from e2e.environments import Environment, Object
 from e2e.waiting import Stopwatch, eventually
+from imagebuild.images import RECIPES
 from operator_account import render
 
 pytestmark = pytest.mark.node
 
 PREVIOUS = Path(__file__).with_name("data") / "airfield-0.1.0.tgz"
 """The chart as it was released last. It had one replica, no CRDs and no Lease."""
+IMAGE = RECIPES["operator"].reference
+"""There is none of the previous release here."""
+EXAMPLE = "registry.example.com/airfield/operator@sha256:…"
+"""As the documentation names it."""
 CRDS = ("airflowenvironmentclasses", "airflowenvironments", "airflowtenants")
 
 
 def _later_rights() -> list[Object]:
-    """There is no image of the previous release here, and of what today's needs that chart did not know."""
+    """Of what today's image needs that chart did not know."""
     rbac = "rbac.authorization.k8s.io"
     subjects = [{"kind": "ServiceAccount", "name": "airfield", "namespace": SYSTEM}]
     found: list[Object] = []
@@ -46,7 +51,7 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
         try:
             platform.helm("uninstall", "airfield", "--wait")
             platform.apply(_later_rights())
-            platform.helm("install", "airfield", str(PREVIOUS), "--wait")
+            platform.helm("install", "airfield", str(PREVIOUS), f"--set=image={IMAGE}", "--wait")
             _repaired(environment)
             yield environment
         finally:
@@ -105,7 +110,8 @@ def _documented() -> list[str]:
     _, _, section = text.partition("**From 0.1.0.**")
     found = re.search(r"^    helm (upgrade (?:.*\\\n)*.*)$", section, re.MULTILINE)
     assert found, section
-    return shlex.split(found[1].replace("\\\n", "").replace("charts/airfield", str(OPERATOR_CHART)))
+    command = found[1].replace("\\\n", "").replace("charts/airfield", str(OPERATOR_CHART))
+    return shlex.split(command.replace(EXAMPLE, IMAGE))
 
 
 def test_upgrade_from_the_previous_release(environment: Environment) -> None:

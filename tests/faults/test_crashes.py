@@ -25,6 +25,8 @@ from operated_cluster import eventually
 
 Json = dict[str, Any]
 SEED = 20261121
+SAMPLE = [story for story in STORIES if story.name not in {"change", "label-tenant"}]
+"""Stories of which one crash is always tried; the others are left to the long campaign."""
 
 
 async def crash(site: FaultSite, kube: KubeClient, story: Story, end: Json, write: int, *, after: bool) -> bool:
@@ -60,7 +62,7 @@ def points(writes: int) -> list[tuple[int, bool]]:
     return [(write, after) for write in range(1, writes + 1) for after in (False, True)]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", SAMPLE, ids=lambda story: story.name)
 async def test_crash_at_some_write(site: FaultSite, kube: KubeClient, story: Story) -> None:
     end, writes = await undisturbed(site, kube, story)
     # Not the last ones: there may be fewer the next time.

@@ -28,6 +28,7 @@ def test_every_variable() -> None:
             "AIRFIELD_IDENTITY": "airfield-5f7-x2k",
             "AIRFIELD_LEASE_SECONDS": "20",
             "AIRFIELD_WATCH_NAMESPACES": "team-a, team-b,team-a,",
+            "AIRFIELD_IMAGE_PULL_SECRETS": "registry,other",
             "AIRFIELD_WORKERS": "4",
             "AIRFIELD_RESYNC_SECONDS": "30",
             "AIRFIELD_HEALTH_SECONDS": "1.5",
@@ -44,6 +45,7 @@ def test_every_variable() -> None:
     assert found.log_level == "DEBUG"
     assert (found.identity, found.lease_seconds) == ("airfield-5f7-x2k", 20)
     assert found.watch_namespaces == ("team-a", "team-b")
+    assert found.image_pull_secrets == ("registry", "other")
 
 
 def test_without_an_identity_each_process_has_its_own() -> None:

@@ -396,9 +396,10 @@ def test_what_resources_have_in_common_is_held_once() -> None:
 
 async def test_a_relist_finds_what_watches_lost() -> None:
     gone = ("team-a", "gone")
-    watches = watching(environment(DEMO), environment(gone), tenant("old"))
+    watches = watching(environment(DEMO), on_its_way(gone), tenant("old"))
     lists = Lists(environment(DEMO, version=12, generation=2), tenant("a", "team-a"), blueprint())
     await relist(watches, lists)  # type: ignore[arg-type]
+    assert not watches.moving
     assert set(watches.resources.environments) == {DEMO}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert set(watches.resources.tenants) == {"a"}
@@ -582,29 +583,57 @@ def test_who_waits_for_a_kind_looks_again_when_it_is_served() -> None:
     assert (queued(watches), watches.unserved) == ({"in turn": {FAR}}, set())
 
 
-def ready(status: str = "True", **metadata: Any) -> Object:
-    found = environment(**metadata)
-    return found | {"status": {"conditions": [{"type": "Ready", "status": status}]}}
+def on_its_way(key: tuple[str, str], **metadata: Any) -> Object:
+    return environment(key, **metadata) | {"status": {"conditions": [{"type": "Reconciling", "status": "True"}]}}
 
 
-@pytest.mark.parametrize(("unready", "seconds"), [(0, 0.5), (1, 0.5), (100, 0.5), (300, 1.5), (1000, 5.0), (2000, 5.0)])
-def test_of_many_that_are_rolled_out_each_is_looked_at_more_rarely(unready: int, seconds: float) -> None:
-    fleet = [ready("False", key=("team-b", f"e{number}")) for number in range(unready)]
-    watches: Any = watching(*WORLD[:4], ready(), deployment(), *fleet)
+def moments(watches: Any) -> list[float]:
+    """After how many seconds it is looked at what befalls the Deployment of WORLD."""
     watches.environments.seconds.clear()
     see(watches, deployment(version=11, available=0))
-    assert watches.environments.seconds == [seconds]
+    return list(watches.environments.seconds)
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(0, 0.5), (100, 0.5), (300, 1.5), (1000, 5.0), (2000, 5.0)])
+def test_of_many_that_are_rolled_out_each_is_looked_at_more_rarely(number: int, seconds: float) -> None:
+    watches = watching(*WORLD, *(on_its_way(("team-b", f"e{each}")) for each in range(number)))
+    assert moments(watches) == [seconds]
     assert queued(watches) == {"a moment later": {DEMO}}
     see(watches, deployment(version=12, of="other", available=0))  # what has to be put right waits for nobody
-    assert queued(watches)["environments"] == {DEMO}
+    assert queued(watches)["environments"] == {DEMO, OTHER}
 
 
-@pytest.mark.parametrize("deleted", [False, True])
-def test_environments_that_are_ready_or_gone_are_waited_for_no_more(deleted: bool) -> None:
+def arrive(watches: Watches, key: tuple[str, str]) -> None:
+    see(watches, environment(key, version=11))
+
+
+def go(watches: Watches, key: tuple[str, str]) -> None:
+    see(watches, on_its_way(key), deleted=True)
+
+
+def be_missed(watches: Watches, key: tuple[str, str]) -> None:
+    watches.missed({key})
+
+
+@pytest.mark.parametrize("end", [arrive, go, be_missed])
+def test_who_has_arrived_or_is_gone_is_on_its_way_no_more(end: Callable[[Watches, tuple[str, str]], None]) -> None:
     fleet = [("team-b", f"e{number}") for number in range(400)]
-    watches: Any = watching(*WORLD[:4], ready(), deployment(), *(ready("False", key=key) for key in fleet))
+    watches = watching(*WORLD, *map(on_its_way, fleet))
     for key in fleet:
-        see(watches, ready(key=key, version=11), deleted=deleted)
-    watches.environments.seconds.clear()
-    see(watches, deployment(version=11, available=0))
-    assert watches.environments.seconds == [0.5]
+        end(watches, key)
+    assert moments(watches) == [0.5]
+
+
+@pytest.mark.parametrize("obj", [environment(), tenant("a", "team-a"), blueprint()], ids=lambda obj: obj["kind"])
+def test_what_is_told_late_of_one_that_is_gone_is_not_believed(obj: Object) -> None:
+    watches = watching(*WORLD)
+    see(watches, obj, deleted=True)
+    before = queued(watches)
+    see(watches, obj)
+    assert queued(watches) == before
+    stores: tuple[dict[Any, Object], ...] = (
+        watches.resources.environments,
+        watches.resources.tenants,
+        watches.resources.classes,
+    )
+    assert obj["metadata"]["uid"] not in {each["metadata"]["uid"] for store in stores for each in store.values()}

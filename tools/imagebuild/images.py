@@ -56,7 +56,7 @@ RECIPES = {
         Recipe("airflow", "airfield/airflow:3.3.2", "images/airflow", ("images/airflow",)),
         Recipe(
             "operator",
-            "airfield/operator:0.1.0",
+            "airfield/operator:0.2.0",
             ".",
             ("images/operator", "pyproject.toml", "uv.lock", "operator/airfield", "charts/airflow", "crds"),
             needs_helm=True,

@@ -25,10 +25,12 @@ class Health:
 
     components: Mapping[str, ComponentHealth] = field(default_factory=dict)
     error: str | None = None
+    silent: bool = False
+    """Whether nothing came for as long as was waited: to ask costs that time."""
 
     @classmethod
-    def unreachable(cls, reason: str) -> "Health":
-        return cls(error=reason)
+    def unreachable(cls, reason: str, *, silent: bool = False) -> "Health":
+        return cls(error=reason, silent=silent)
 
 
 async def health(session: aiohttp.ClientSession, base_url: str, timeout: float) -> Health:  # noqa: ASYNC109
@@ -45,7 +47,7 @@ async def health(session: aiohttp.ClientSession, base_url: str, timeout: float) 
                 if len(body) > LONGEST_ANSWER:
                     return Health.unreachable("the api-server's answer is too long to be a health report")
     except TimeoutError:
-        return Health.unreachable(f"the api-server does not answer within {timeout:g} s")
+        return Health.unreachable(f"the api-server does not answer within {timeout:g} s", silent=True)
     except (aiohttp.ClientError, OSError) as error:
         return Health.unreachable(f"the api-server cannot be reached ({type(error).__name__})")
     try:

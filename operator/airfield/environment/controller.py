@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -40,6 +40,9 @@ from airfield.kube.errors import ApiError
 from airfield.kube.kinds import AIRFLOW_ENVIRONMENT, Ref
 from airfield.runtime.logs import bind
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 log = logging.getLogger(__name__)
 
 Phase = Callable[[Run], Awaitable[Outcome]]
@@ -65,6 +68,8 @@ class Controller:
         self._memory = Memory(doors)
         self._quotas = Quotas(doors)
         self._hosts = Hosts(doors)
+        self._leaving: dict[tuple[str, str], tuple[str, datetime]] = {}
+        """The uid of each environment that is being deleted, and since when that is worked on here."""
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """One pass. The seconds until the next one, None when the environment is gone."""
@@ -87,6 +92,8 @@ class Controller:
                 environment, [*finalizers, meta.FINALIZER]
             ):
                 return None  # deleted before it was begun: what would be made of it now nobody would remove
+            if meta.FINALIZER not in finalizers:
+                return await self.reconcile(key)  # as it is now: somebody may have changed it meanwhile
             return await self._ensure(environment, body)
 
     async def _ensure(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float:
@@ -176,10 +183,15 @@ class Controller:
             blueprint = self._blueprint(environment.spec.class_name)
         except Unresolved:
             blueprint = None
-        outcome = await ensure_deleted(Farewell(self._doors, environment, blueprint))
+        key = environment.metadata.namespace, environment.metadata.name
+        leaving = self._leaving.get(key)
+        if leaving is None or leaving[0] != environment.metadata.uid:
+            leaving = self._leaving[key] = environment.metadata.uid, self._doors.clock()
+        outcome = await ensure_deleted(Farewell(self._doors, environment, blueprint, since=leaving[1]))
         if isinstance(outcome, Done):
             await self._set_finalizers(environment, [f for f in environment.metadata.finalizers if f != meta.FINALIZER])
-            self._memory.forget((environment.metadata.namespace, environment.metadata.name))
+            self._memory.forget(key)
+            self._leaving.pop(key, None)
             log.info("deleted: %s", outcome.message)
             return None
         await self._report(Pass(environment, body, {ConditionType.HEALTHY: outcome}, deleting=True))
@@ -202,6 +214,7 @@ class Controller:
 
     def _forget(self, key: tuple[str, str]) -> None:
         """Take in that an environment is gone."""
+        self._leaving.pop(key, None)
         self._memory.forget(key)
         self._quotas.forget(key)
         self._hosts.forget(key)

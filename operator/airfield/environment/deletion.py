@@ -1,7 +1,7 @@
 """What goes, and what stays, when an environment is deleted. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from airfield.api import meta
@@ -94,11 +94,6 @@ def _turn(child: Child) -> int:
 
 def _database(child: Child) -> bool:
     return "database" in {child.labels.get(meta.LABEL_COMPONENT), child.labels.get(meta.LABEL_PHASE)}
-
-
-def lasted(environment: AirflowEnvironment, now: datetime) -> timedelta:
-    """How long the deletion has been going on; 0 when there is none."""
-    return now - (environment.metadata.deletion_timestamp or now)
 
 
 def pause(lasted: timedelta) -> float:

@@ -36,8 +36,8 @@ def prunable(children: Mapping[Ref, Child], desired: Collection[Ref]) -> list[Ch
 
 
 def _may_go(child: Child) -> bool:
-    if child.labels.get(meta.LABEL_MANAGED_BY) != meta.MANAGED_BY:
-        return False
+    if child.labels.get(meta.LABEL_MANAGED_BY) != meta.MANAGED_BY or not child.owned:
+        return False  # somebody's copy has the labels, and nothing that we applied
     if child.ref.kind in DATA_KINDS:
         return is_derived(child)
     return (child.ref.api_version, child.ref.kind) in ALLOWED_KINDS

@@ -142,7 +142,11 @@ class Controller:
     async def _objects(self, template: Wanted) -> list[dict[str, Any]]:
         """The chart's migration Job and what it needs, to run in the operator's namespace."""
         values = {
-            "airflow": {"version": template.entry.version, "image": template.entry.image},
+            "airflow": {
+                "version": template.entry.version,
+                "image": template.entry.image,
+                "pullSecrets": list(self._doors.settings.image_pull_secrets),
+            },
             "executor": "LocalExecutor",
             "secrets": {"database": _name(template)},
             "database": {"mode": "server", "host": template.server.host, "port": template.server.port},

@@ -35,6 +35,9 @@ English."""
 BRISK = {"GOGC": "off", "GOMEMLIMIT": "96MiB"} | FEW_MESSAGES
 """Variables for a Helm that lives for a moment: collecting its garbage would be a third of the work."""
 
+AT_A_TIME = 2
+"""Charts rendered at a time: each Helm takes 55 MiB, and a container has no more memory on a node with more cores."""
+
 Objects = list[dict[str, Any]]
 
 
@@ -46,7 +49,7 @@ class Helm:
         binary: str,
         *,
         timeout: float = 60,
-        concurrency: int | None = None,
+        concurrency: int = AT_A_TIME,
         on_render: Callable[[str], None] | None = None,
     ) -> None:
         """Use the helm at `binary` (a path, or a name in PATH).
@@ -54,12 +57,12 @@ class Helm:
         Args:
             binary: Helm 4.
             timeout: seconds that one run of it may take.
-            concurrency: charts rendered and read at a time; by default the number of cores.
+            concurrency: charts rendered and read at a time.
             on_render: told the outcome of every call of `template`: ok, error or cached.
         """
         self._binary = binary
         self._timeout = timeout
-        self._slots = asyncio.Semaphore(concurrency or os.cpu_count() or 1)
+        self._slots = asyncio.Semaphore(concurrency)
         self._on_render = on_render or (lambda _: None)
         self._digests = ChartDigests()
         self._cache: OrderedDict[tuple[str, str], tuple[tuple[str, ...], bytes]] = OrderedDict()

@@ -254,7 +254,7 @@ class Inventory:
         return True
 
     def revision(self, key: Key) -> int:
-        """Another number after each change of an environment's objects other than of their state; not of pods."""
+        """Another number after each change of an environment's objects that may have to be put right; not of pods."""
         return self._revisions.get(key, 0)
 
     def let_go(self, key: Key) -> None:

@@ -60,7 +60,7 @@ class WorkQueue(Generic[K]):
         self._taken = 0
         self._waiting: dict[K, _Wish] = {}  # of the keys in these two, and of running ones that run again
         self._running: set[K] = set()
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[K, tuple[asyncio.TimerHandle, bool]] = {}
         self._failures: dict[K, int] = {}
         self._workers: dict[asyncio.Task[None], bool] = {}  # whether it is handling a key
         self._stopping = False
@@ -82,7 +82,7 @@ class WorkQueue(Generic[K]):
                 self._move(key, wish, routine=False)
 
     def add_after(self, key: K, seconds: float, *, routine: bool = True) -> None:
-        """Have a key handled after some seconds. Of several such wishes for a key the earliest is kept."""
+        """Have a key handled after some seconds. Of several such wishes the earliest and most urgent counts."""
         if seconds <= 0:
             self.add(key, routine=routine)
             return
@@ -90,12 +90,13 @@ class WorkQueue(Generic[K]):
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
-        pending = self._timers.get(key)
-        if pending is not None:
-            if pending.when() <= due:
+        if (pending := self._timers.get(key)) is not None:
+            timer, was_routine = pending
+            if timer.when() <= due and was_routine <= routine:
                 return
-            pending.cancel()
-        self._timers[key] = loop.call_at(due, self._fire, key, routine)
+            timer.cancel()
+            due, routine = min(due, timer.when()), routine and was_routine
+        self._timers[key] = loop.call_at(due, self._fire, key, routine), routine
 
     async def run(
         self,
@@ -134,7 +135,7 @@ class WorkQueue(Generic[K]):
     async def stop(self, grace: float = 30.0) -> None:
         """Start nothing more, give running handlers `grace` seconds to finish, then cancel them."""
         self._stopping = True
-        for timer in self._timers.values():
+        for timer, _ in self._timers.values():
             timer.cancel()
         self._timers.clear()
         await self._end([worker for worker, busy in self._workers.items() if not busy])

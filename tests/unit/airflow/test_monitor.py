@@ -143,6 +143,7 @@ async def test_what_is_no_report(handler: Handler, timeout: float, reason: str) 
         answer = await health(session, url, timeout)
     assert answer.error is not None
     assert reason in answer.error
+    assert answer.silent == (handler is silent)
     assert not answer.components
 
 

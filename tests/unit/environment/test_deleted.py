@@ -88,9 +88,7 @@ def _farewell(
     of: AirflowEnvironmentClass | None = None,
 ) -> Farewell:
     doors: Any = SimpleNamespace(kube=kube, inventory=inventory, clock=lambda: NOW, cluster="here")
-    found = found or environment()
-    metadata = found.metadata.model_copy(update={"deletion_timestamp": NOW - timedelta(minutes=minutes)})
-    return Farewell(doors, found.model_copy(update={"metadata": metadata}), of)
+    return Farewell(doors, found or environment(), of, NOW - timedelta(minutes=minutes))
 
 
 async def test_a_refusal_is_told_and_waited_for() -> None:
@@ -117,6 +115,35 @@ async def test_a_database_server_is_not_waited_for_for_ever(minutes: float, give
     else:
         assert isinstance(outcome, Wait)
         assert outcome.message.startswith("the database cannot be dropped: ")
+
+
+class Overtaken:
+    """An API server whose lists are old by the time they come: a watch has told of more."""
+
+    def __init__(self, inventory: Inventory, *news: dict[str, Any]) -> None:
+        self._inventory, self._news = inventory, news
+
+    async def get(self, ref: Ref) -> None:
+        assert ref.kind == "Pod"
+
+    async def list(self, *_: object) -> list[Any]:
+        for obj in self._news:
+            self._inventory.observe(obj)
+        return []
+
+
+@pytest.mark.parametrize("another", [False, True])
+async def test_what_a_watch_tells_while_all_is_listed_is_waited_for(another: bool) -> None:
+    """A pod that comes, be it instead of another one of its name."""
+    inventory = Inventory()
+    inventory.observe(CLAIM)  # which the list lacks, and which nothing has told of since
+    if another:
+        former = {"uid": "another", "resourceVersion": "0"}
+        inventory.observe({**SCHEDULER_POD, "metadata": {**SCHEDULER_POD["metadata"], **former}})
+    outcome = await ensure_deleted(_farewell(Overtaken(inventory, SCHEDULER_POD), inventory, 1))
+    assert isinstance(outcome, Wait)
+    assert "scheduler-pod" in outcome.message
+    assert {ref.kind for ref in inventory.children(("team-a", "demo"))} == {"Pod"}
 
 
 async def test_what_passes_by_itself_is_tried_again() -> None:

@@ -1,13 +1,17 @@
 """Health, told from workloads, pods and bundles."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airfield.environment.ensure.health import NO_REASON, bundle_errors
+from airfield.airflow import monitor
+from airfield.airflow.monitor import ComponentHealth, Health
+from airfield.environment.ensure import health as module
+from airfield.environment.ensure.health import NO_REASON, bundle_errors, ensure_healthy
 from airfield.environment.health import (
     BundleFact,
     expected_components,
@@ -25,6 +29,35 @@ BEHIND = component("Deployment", "scheduler", message="0 of 1 replicas available
 
 def pod(component_name: str, problem: str, message: str = "m", name: str = "") -> Child:
     return component("Pod", component_name, name or f"pod-{component_name}-{problem}", problem=problem, message=message)
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds"),
+    [
+        (Health.unreachable("the api-server cannot be reached"), 1),
+        (Health.unreachable("the api-server does not answer within 5 s", silent=True), 30),
+        (Health({"metadatabase": ComponentHealth("unhealthy")}), 3),
+    ],
+    ids=["refused", "silent", "unhealthy"],
+)
+async def test_who_does_not_answer_is_asked_rarely(
+    found: Health, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker waits for it meanwhile, and there are many environments."""
+
+    async def health(*_: object) -> Health:
+        return found
+
+    async def administrator(_: object) -> None:
+        pass
+
+    monkeypatch.setattr(monitor, "health", health)
+    monkeypatch.setattr(module, "_administrator", administrator)
+    settings = SimpleNamespace(airflow_url="http://{name}.{namespace}")
+    run: Any = SimpleNamespace(children={}, effective=effective(), doors=SimpleNamespace(http=None, settings=settings))
+    outcome = await ensure_healthy(run)
+    assert isinstance(outcome, Wait)
+    assert outcome.after == seconds
 
 
 HINT = "; check image.reference, or without it catalog.versions[].image of the class, and image.pullSecrets"

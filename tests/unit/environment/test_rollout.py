@@ -40,6 +40,7 @@ DERIVED = {**OURS, LABEL_DERIVED: "true"}
         (child("ConfigMap", labels={"airfield.dev/environment": "demo"}), False),
         (child("ConfigMap", labels={**OURS, "app.kubernetes.io/managed-by": "Helm"}), False),
         (child("ConfigMap", labels={}), False),
+        (child("ConfigMap", owned=""), False),
         (child("ConfigMap", deleting=True), False),
         (child("ConfigMap", "wanted"), False),
         (dataclasses.replace(child(), ref=Ref("evil.example.com/v1", "Deployment", "team-a", "a")), False),

@@ -36,6 +36,14 @@ def test_every_reason_is_used(reason: Reason) -> None:
     assert f"Reason.{reason.name}" in SOURCES
 
 
+def test_the_runbook_names_reasons() -> None:
+    page = (ROOT / "docs" / "runbooks" / "AirfieldEnvironmentStalled.md").read_text(encoding="utf-8")
+    _, _, whose = page.partition("Whose it is follows from the reason:")
+    named = re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", whose)
+    assert len(named) == len(set(named)) > 20
+    assert set(named) <= set(Reason)
+
+
 def test_no_reason_is_spelled_out_elsewhere() -> None:
     assert "reason=Reason." in SOURCES
     assert re.findall(r"\breason=\W*[\"'].*", SOURCES) == []

@@ -181,6 +181,26 @@ def test_a_look_that_was_planned_is_routine(seconds: float) -> None:
     virtually(scenario)
 
 
+@pytest.mark.parametrize("wishes", [((1.0, False), (0.5, True)), ((0.5, True), (1.0, False))])
+def test_of_several_later_wishes_one_that_is_urgent_is_enough(wishes: tuple[tuple[float, bool], ...]) -> None:
+    """Somebody's change whose retry is planned does not wait for all looks because a pod has started meanwhile."""
+
+    async def scenario() -> None:
+        queue, handler = new_queue(), Recorder(lambda _: 5.0)
+        run = asyncio.create_task(queue.run(handler, 1))
+        queue.add("busy")
+        await at(0.5)
+        queue.add("b", routine=True)
+        for seconds, routine in wishes:
+            queue.add_after("a", seconds, routine=routine)
+        await at(20)
+        assert [key for key, _, _ in handler.runs] == ["busy", "a", "b"]
+        await queue.stop()
+        await run
+
+    virtually(scenario)
+
+
 def test_what_was_news_long_before_a_queue_runs_is_none_any_more() -> None:
     """So it is with a replica that has followed for days, and leads now."""
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from airfield.api import meta
@@ -34,6 +34,8 @@ class Farewell:
     doors: Doors
     environment: AirflowEnvironment
     blueprint: AirflowEnvironmentClass | None
+    since: datetime
+    """When this operator first looked: while there was none, nobody waited for anything."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -45,7 +47,8 @@ class Farewell:
 
     @property
     def lasted(self) -> timedelta:
-        return deletion.lasted(self.environment, self.doors.clock())
+        """How long the deletion has been worked on."""
+        return self.doors.clock() - self.since
 
     @property
     def late(self) -> bool:
@@ -107,7 +110,7 @@ async def _still_runs(farewell: Farewell) -> bool:
 async def _relist(farewell: Farewell) -> None:
     """The last look must not depend on watches: what the inventory missed would be left behind for ever."""
     selector = f"{meta.LABEL_ENVIRONMENT}={farewell.key[1]}"
-    kube, namespace = farewell.doors.kube, farewell.key[0]
+    kube, namespace, before = farewell.doors.kube, farewell.key[0], dict(farewell.children)
     found = await asyncio.gather(
         *(kube.list(kind, namespace, selector) for kind in (SECRET, PERSISTENT_VOLUME_CLAIM, POD))
     )
@@ -115,8 +118,9 @@ async def _relist(farewell: Farewell) -> None:
         for obj in objects:
             farewell.doors.inventory.observe(obj)
     present = {Ref.of(obj) for objects in found for obj in objects}
-    for ref in list(farewell.children):
-        if ref.kind in {"Secret", "PersistentVolumeClaim", "Pod"} and ref not in present:
+    for ref, child in before.items():
+        listed = ref.kind in {"Secret", "PersistentVolumeClaim", "Pod"}
+        if listed and ref not in present and farewell.children.get(ref) is child:  # what watches told since stays
             farewell.doors.inventory.gone(ref)
 
 

@@ -15,6 +15,7 @@ from airfield.environment.ensure.run import Run
 from airfield.environment.health import (
     CLONE_AGAIN,
     FAST,
+    SLOW,
     BundleFact,
     expected_components,
     judge_bundles,
@@ -58,7 +59,8 @@ async def ensure_healthy(run: Run) -> Outcome:
         well, message = monitor.judge(health, expected_components(run.effective))
         if not well:
             reason = Reason.UNREACHABLE if health.error else Reason.UNHEALTHY
-            return Wait(reason, message, after=FAST if health.error else 3.0)
+            after = FAST if health.error else 3.0  # but whoever is silent would keep a worker waiting most of the time
+            return Wait(reason, message, after=SLOW if health.silent else after)
         if Key.ADMIN.value not in run.keys:
             return Wait(Reason.STARTING, "waiting for Airflow to make its roles", FAST)
         return await _bundles(run)

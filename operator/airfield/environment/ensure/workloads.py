@@ -110,6 +110,6 @@ async def _prune(run: Run, unwanted: Sequence[Child]) -> None:
         if live is None or live["metadata"]["labels"].get(meta.LABEL_ENVIRONMENT) != run.effective.name:
             continue
         if not any(owner.get("uid") == run.owner["uid"] for owner in owners):
-            continue  # only looks like ours: labels can be copied, our uid is not in a copy's owners by accident
+            continue  # another environment's, of the same name
         await run.doors.kube.delete(child.ref, uid=child.uid)
         log.info("pruned %s", child.ref)

@@ -1,0 +1,90 @@
+"""What a pass goes by when something happens while it waits."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airfield.api import meta
+from airfield.api.environment import AirflowEnvironment
+from airfield.environment import controller as module
+from airfield.environment.controller import Controller
+from airfield.environment.ensure.deleted import Farewell
+from airfield.environment.outcome import Wait
+from airfield.environment.reasons import Reason
+from airfield.kube.inventory import Inventory
+from airfield.kube.kinds import Ref
+from airfield.kube.resources import Resources
+from airfield.kube.secrets import SecretVersions
+from builders import environment
+
+KEY = ("team-a", "demo")
+Body = dict[str, Any]
+
+
+def body(version: int, **metadata: Any) -> Body:
+    """As the API server tells of it: with each version somebody has changed what is wanted."""
+    found = environment().model_dump(mode="json", by_alias=True, exclude_none=True)
+    of_server = {"uid": "uid", "resourceVersion": str(version), "generation": version, **metadata}
+    return {**found, "metadata": {**found["metadata"], **of_server}}
+
+
+class World:
+    """The controller, and an API server whose answers are late: what is in `news` is known before them."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.resources = Resources()
+        self.news: list[Body] = []
+        doors: Any = SimpleNamespace(
+            resources=self.resources,
+            inventory=Inventory(),
+            secrets=SecretVersions(),
+            kube=self,
+            clock=lambda: self.now,
+            departed=lambda *_: None,
+        )
+        self.controller = Controller(doors)
+
+    async def set_finalizers(self, ref: Ref, uid: str, version: str, finalizers: list[str]) -> Body:
+        assert (ref.name, uid) == ("demo", "uid")
+        for told in self.news:
+            self.resources.observe_environment(told)
+        return body(int(version) + 1, generation=int(version), finalizers=finalizers)
+
+
+async def test_what_is_changed_while_the_finalizer_is_set_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the change would be taken for what was done already."""
+    world, seen = World(), []
+
+    async def ensure(_: Controller, environment: AirflowEnvironment, found: Body) -> float:
+        seen.append((environment.metadata.generation, found["metadata"]["generation"]))
+        return 60.0
+
+    monkeypatch.setattr(Controller, "_ensure", ensure)
+    world.resources.observe_environment(body(1))
+    world.news = [body(3, finalizers=[meta.FINALIZER])]
+    assert await world.controller.reconcile(KEY) == 60.0
+    assert seen == [(3, 3)]
+
+
+async def test_a_deletion_lasts_as_long_as_somebody_works_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody waited for, since there was no operator, is not given up at the first look."""
+    world, lasted = World(), []
+
+    async def ensure_deleted(farewell: Farewell) -> Wait:
+        lasted.append(farewell.lasted)
+        return Wait(Reason.DELETING, "the database does not answer", after=10)
+
+    async def report(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(module, "ensure_deleted", ensure_deleted)
+    monkeypatch.setattr(module, "report", report)
+    going = {"finalizers": [meta.FINALIZER], "deletionTimestamp": "2025-12-31T00:00:00Z"}
+    for uid, minutes in (("uid", 0), ("uid", 9), ("uid", 2), ("of-the-next-one", 5), ("of-the-next-one", 1)):
+        world.now += timedelta(minutes=minutes)
+        world.resources.environments[KEY] = body(1, **{**going, "uid": uid})
+        await world.controller.reconcile(KEY)
+    assert lasted == [timedelta(minutes=minutes) for minutes in (0, 9, 11, 0, 1)]
