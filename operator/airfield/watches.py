@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from airfield.api.conditions import ConditionType, conditions_of, is_true
 from airfield.environment.reasons import Reason
@@ -12,14 +12,8 @@ from airfield.kube.kinds import Kind, Ref
 from airfield.kube.resources import Resources, namespaces_of, slim, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.kube.task_pods import TaskPods
+from airfield.runtime.pace import MOMENT, Pace
 from airfield.runtime.queue import WorkQueue
-
-MOMENT: Final = 0.5
-"""Seconds: a roll-out is a burst of events, of which the last tells as much as all of them."""
-LONGEST: Final = 5.0
-"""Seconds: the longest such moment, however many are rolled out."""
-LOOKS: Final = 200
-"""About so many looks a second are made because of such bursts, while they take up to LONGEST."""
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
@@ -45,8 +39,8 @@ class Watches:
     """What environments were last seen to have of their tenants' quotas."""
     urls: dict[Key, str] = field(default_factory=dict)
     """Where environments were last seen to be reached."""
-    moving: set[Key] = field(default_factory=set)
-    """Environments that were last seen on their way, to what is wanted or to their end."""
+    pace: Pace[Key] = field(default_factory=Pace)
+    """How soon environments are looked at."""
 
     def environment(self, obj: dict[str, Any], *, deleted: bool) -> None:
         """An environment appeared, changed or went."""
@@ -57,6 +51,7 @@ class Watches:
             return
         if deleted:
             self.resources.forget(self.resources.environments, key, metadata["uid"])
+            self.pace.forget(key)
         else:
             self.resources.observe_environment(obj)
         now = self.resources.environments.get(key)
@@ -65,7 +60,8 @@ class Watches:
             self.environments.add(key)
             for tenant in self.resources.claims(key[0]):  # what it counts, and who may read which Secrets
                 self.tenants.add_after(tenant["metadata"]["name"], MOMENT)
-        (self.moving.add if now and is_true(now, ConditionType.RECONCILING) else self.moving.discard)(key)
+        moving = self.pace.moving
+        (moving.add if now and is_true(now, ConditionType.RECONCILING) else moving.discard)(key)
         self._reached(key, (now.get("status") or {}).get("url") if now else None)
         granted = (now.get("status") or {}).get("granted") if now else None
         self._granted(key, granted, wished=known is not None and changed)
@@ -109,7 +105,7 @@ class Watches:
     def missed(self, keys: Iterable[Key]) -> None:
         """A list lacks environments of whose end nobody has told."""
         for key in keys:
-            self.moving.discard(key)
+            self.pace.forget(key)
             self._reached(key, None)
             self._granted(key, None, wished=False)
 
@@ -235,15 +231,13 @@ class Watches:
         for key in {found[0] for found in (before, after) if found}:
             if self._goes(key):
                 if after is None and ref.kind == kinds.POD.kind:  # nothing else is waited for
-                    self.environments.add_after(key, self._moment())
-            elif to_put_right:  # one that appears is not lost; and most of those that do are in the first list
-                self.environments.add(key, routine=before is None)
+                    self.environments.add_after(key, self.pace.moment())
+            elif to_put_right and before is None:  # it is not lost; and most of those that appear are in the first list
+                self.environments.add(key, routine=True)
+            elif to_put_right:
+                self.environments.add_after(key, 0.0 if self.pace.repairs_at_once(key) else MOMENT, routine=False)
             else:
-                self.environments.add_after(key, self._moment())
-
-    def _moment(self) -> float:
-        """Seconds in which events of one environment are gathered: among many that are rolled out each takes longer."""
-        return min(max(MOMENT, len(self.moving) / LOOKS), LONGEST)
+                self.environments.add_after(key, self.pace.moment())
 
     def _goes(self, key: Key) -> bool:
         """Whether an environment is being deleted, or is not there: nothing of it is put right."""

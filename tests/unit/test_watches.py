@@ -5,7 +5,7 @@ import contextlib
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from airfield.kube.kinds import DEPLOYMENT, HTTP_ROUTE, SECRET, Kind, Ref
 from airfield.kube.resources import Resources, answered, relisted, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.relist import relist
+from airfield.runtime.pace import Pace
 from airfield.watches import Watches
 
 Object = dict[str, Any]
@@ -30,14 +31,18 @@ class Recorder:
     routine: list[Any] = field(default_factory=list)
     later: list[Any] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    gives_way: list[bool] = field(default_factory=list)
 
     def add(self, key: Any, *, routine: bool = False) -> None:
         (self.routine if routine else self.added).append(key)
 
-    def add_after(self, key: Any, seconds: float) -> None:
-        assert seconds > 0
+    def add_after(self, key: Any, seconds: float, *, routine: bool = True) -> None:
+        if seconds <= 0:
+            self.add(key, routine=routine)
+            return
         self.later.append(key)
         self.seconds.append(seconds)
+        self.gives_way.append(routine)
 
 
 def environment(key: tuple[str, str] = DEMO, *, version: int = 10, of: str = "standard", **metadata: Any) -> Object:
@@ -93,10 +98,10 @@ def watching(*objects: Object) -> Watches:
     watches: Any = Watches(Resources(), Inventory(), SecretVersions(), Recorder(), Recorder(), Recorder())  # type: ignore[arg-type]
     for obj in objects:
         see(watches, obj)
+    watches = replace(watches, pace=Pace(moving=watches.pace.moving))
     for queue in (watches.environments, watches.tenants, watches.classes):
-        queue.added.clear()
-        queue.routine.clear()
-        queue.later.clear()
+        for told in vars(queue).values():
+            told.clear()
     return watches  # type: ignore[no-any-return]
 
 
@@ -399,7 +404,7 @@ async def test_a_relist_finds_what_watches_lost() -> None:
     watches = watching(environment(DEMO), on_its_way(gone), tenant("old"))
     lists = Lists(environment(DEMO, version=12, generation=2), tenant("a", "team-a"), blueprint())
     await relist(watches, lists)  # type: ignore[arg-type]
-    assert not watches.moving
+    assert not watches.pace.moving
     assert set(watches.resources.environments) == {DEMO}
     assert watches.resources.environments[DEMO]["metadata"]["generation"] == 2
     assert set(watches.resources.tenants) == {"a"}
@@ -613,6 +618,21 @@ def go(watches: Watches, key: tuple[str, str]) -> None:
 
 def be_missed(watches: Watches, key: tuple[str, str]) -> None:
     watches.missed({key})
+
+
+def test_who_spoils_what_is_put_right_again_and_again_keeps_nobody_busy() -> None:
+    times = [100.0, 100.1, 104.0, 109.9, 110.0, 110.1, 130.0]
+    watches: Any = replace(watching(*WORLD), pace=Pace(clock=lambda: times[len(found)]))
+    found: list[bool] = []
+    while len(found) < len(times):
+        watches.environments.added.clear()
+        spoiled = deployment(version=20 + len(found))
+        spoiled["metadata"]["labels"]["number"] = str(len(found))
+        see(watches, spoiled)
+        found.append(bool(watches.environments.added))
+    assert found == [True, False, False, False, True, False, True]
+    environments = watches.environments
+    assert {*zip(environments.later, environments.seconds, environments.gives_way, strict=True)} == {(DEMO, 0.5, False)}
 
 
 @pytest.mark.parametrize("end", [arrive, go, be_missed])
