@@ -156,12 +156,8 @@ class Watches:
             self._tenants(tenant for tenant in self.resources.tenants.values() if name in _allowed_by(tenant))
 
     def departed(self, kind: Kind, obj: Mapping[str, Any]) -> None:
-        """One of our own resources that was known is gone."""
-        tell = {
-            kinds.AIRFLOW_ENVIRONMENT: self.environment,
-            kinds.AIRFLOW_TENANT: self.tenant,
-            kinds.AIRFLOW_ENVIRONMENT_CLASS: self.blueprint,
-        }[kind]
+        """An environment or a tenant that was known is gone."""
+        tell = {kinds.AIRFLOW_ENVIRONMENT: self.environment, kinds.AIRFLOW_TENANT: self.tenant}[kind]
         tell(dict(obj), deleted=True)
 
     def belonging(self, obj: Object, *, deleted: bool) -> None:

@@ -411,6 +411,18 @@ async def test_a_relist_finds_what_watches_lost() -> None:
     assert queued(watches) == {"environments": {DEMO, gone}, "in turn": {DEMO, "a", "standard"}}
 
 
+async def test_what_a_relist_misses_is_free_for_those_who_wait() -> None:
+    limited = tenant("a", "team-a")
+    limited["spec"]["quota"] = {"cpu": "1"}
+    refused = {"type": "Resolved", "status": "False", "reason": "QuotaExceeded"}
+    waiting = environment(OTHER) | {"status": {"conditions": [refused]}}, reached(FAR, "", reason="HostTaken")
+    lost = reached(DEMO, "https://a", 10)
+    lost["status"] |= {"granted": {"cpu": "1"}}
+    watches = watching(limited, lost, *waiting)
+    await relist(watches, Lists(limited, *waiting))  # type: ignore[arg-type]
+    assert queued(watches)["in turn"] >= {OTHER, FAR}
+
+
 @pytest.mark.parametrize("lost", [(), (environment(FAR), tenant("z"))], ids=["nothing was lost", "something was"])
 async def test_what_happens_during_a_relist_is_not_undone(lost: tuple[Object, ...]) -> None:
     watches = watching(environment(DEMO), environment(OTHER), tenant("a"))

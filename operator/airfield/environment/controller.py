@@ -202,13 +202,16 @@ class Controller:
         metadata = environment.metadata
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
         live = await self._doors.kube.set_finalizers(ref, metadata.uid, metadata.resource_version, finalizers)
-        if live is None or (metadata.deletion_timestamp is not None and not finalizers):
+        forgotten = metadata.uid in self._doors.resources.gone  # the answer may be later than the news of its end
+        if live is None or forgotten or (metadata.deletion_timestamp is not None and not finalizers):
             key = metadata.namespace, metadata.name
             known = self._doors.resources.environments.get(key)
             self._forget(key)  # before those are told who wait for what it had
             if known is not None and known["metadata"]["uid"] == metadata.uid:
                 self._doors.departed(AIRFLOW_ENVIRONMENT, known)
             return False
+        if (live["metadata"].get("finalizers") or []) != finalizers:
+            raise ApiError(409, "Conflict", f"somebody's admission policy does not let the finalizers be {finalizers}")
         self._doors.resources.observe_environment(live)
         return True
 

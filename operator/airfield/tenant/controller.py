@@ -104,8 +104,10 @@ class Controller:
         if problems:
             await self._stays(body, held, problems)
             return LEAVING_SECONDS
-        await self._set_finalizers(body, [f for f in body["metadata"]["finalizers"] if f != meta.TENANT_FINALIZER])
-        self._doors.departed(AIRFLOW_TENANT, body)
+        of_others = [f for f in body["metadata"]["finalizers"] if f != meta.TENANT_FINALIZER]
+        await self._set_finalizers(body, of_others)
+        if not of_others:
+            self._doors.departed(AIRFLOW_TENANT, body)
         return None
 
     async def _stays(self, body: Body, held: Collection[str], problems: list[Problem]) -> float | None:

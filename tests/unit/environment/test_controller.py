@@ -13,6 +13,7 @@ from airfield.environment.controller import Controller
 from airfield.environment.ensure.deleted import Farewell
 from airfield.environment.outcome import Wait
 from airfield.environment.reasons import Reason
+from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
 from airfield.kube.kinds import Ref
 from airfield.kube.resources import Resources
@@ -37,6 +38,7 @@ class World:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.resources = Resources()
         self.news: list[Body] = []
+        self.ends = self.strips = False
         doors: Any = SimpleNamespace(
             resources=self.resources,
             inventory=Inventory(),
@@ -51,7 +53,9 @@ class World:
         assert (ref.name, uid) == ("demo", "uid")
         for told in self.news:
             self.resources.observe_environment(told)
-        return body(int(version) + 1, generation=int(version), finalizers=finalizers)
+        if self.ends:
+            self.resources.forget(self.resources.environments, KEY, uid)
+        return body(int(version) + 1, generation=int(version), finalizers=[] if self.strips else finalizers)
 
 
 async def test_what_is_changed_while_the_finalizer_is_set_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,3 +92,21 @@ async def test_a_deletion_lasts_as_long_as_somebody_works_on_it(monkeypatch: pyt
         world.resources.environments[KEY] = body(1, **{**going, "uid": uid})
         await world.controller.reconcile(KEY)
     assert lasted == [timedelta(minutes=minutes) for minutes in (0, 9, 11, 0, 1)]
+
+
+async def test_an_end_that_is_told_before_the_answer_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is made for an environment that is gone."""
+    world = World()
+    monkeypatch.setattr(Controller, "_ensure", None)
+    world.resources.observe_environment(body(1))
+    world.ends = True
+    assert await world.controller.reconcile(KEY) is None
+    assert not world.resources.environments
+
+
+async def test_a_finalizer_that_somebody_takes_off_at_once_is_not_set_all_the_time() -> None:
+    world = World()
+    world.strips = True
+    world.resources.observe_environment(body(1))
+    with pytest.raises(ApiError, match="does not let the finalizers be"):
+        await world.controller.reconcile(KEY)

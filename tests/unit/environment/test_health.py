@@ -31,17 +31,21 @@ def pod(component_name: str, problem: str, message: str = "m", name: str = "") -
     return component("Pod", component_name, name or f"pod-{component_name}-{problem}", problem=problem, message=message)
 
 
+SILENT = Health.unreachable("the api-server does not answer within 5 s", silent=True)
+
+
 @pytest.mark.parametrize(
-    ("found", "seconds"),
+    ("found", "minutes", "seconds"),
     [
-        (Health.unreachable("the api-server cannot be reached"), 1),
-        (Health.unreachable("the api-server does not answer within 5 s", silent=True), 30),
-        (Health({"metadatabase": ComponentHealth("unhealthy")}), 3),
+        (Health.unreachable("the api-server cannot be reached"), 9, 1),
+        (SILENT, 0, 5),
+        (SILENT, 2, 30),
+        (Health({"metadatabase": ComponentHealth("unhealthy")}), 9, 3),
     ],
-    ids=["refused", "silent", "unhealthy"],
+    ids=["refused", "silent", "silent for long", "unhealthy"],
 )
 async def test_who_does_not_answer_is_asked_rarely(
-    found: Health, seconds: float, monkeypatch: pytest.MonkeyPatch
+    found: Health, minutes: float, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker waits for it meanwhile, and there are many environments."""
 
@@ -55,6 +59,7 @@ async def test_who_does_not_answer_is_asked_rarely(
     monkeypatch.setattr(module, "_administrator", administrator)
     settings = SimpleNamespace(airflow_url="http://{name}.{namespace}")
     run: Any = SimpleNamespace(children={}, effective=effective(), doors=SimpleNamespace(http=None, settings=settings))
+    run.unready_for = lambda: timedelta(minutes=minutes)
     outcome = await ensure_healthy(run)
     assert isinstance(outcome, Wait)
     assert outcome.after == seconds

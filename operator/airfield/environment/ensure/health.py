@@ -2,7 +2,7 @@
 
 import logging
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from airfield.airflow import monitor
@@ -33,6 +33,8 @@ from airfield.postgres.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
+LONG: Final = timedelta(minutes=1)
+"""An API server that has not answered for so long will hardly do so in the next seconds."""
 NO_REASON: Final = "Could not read from remote repository"
 """What git says where ssh, or the server, has said why."""
 LINES = 1000
@@ -59,13 +61,19 @@ async def ensure_healthy(run: Run) -> Outcome:
         well, message = monitor.judge(health, expected_components(run.effective))
         if not well:
             reason = Reason.UNREACHABLE if health.error else Reason.UNHEALTHY
-            after = FAST if health.error else 3.0  # but whoever is silent would keep a worker waiting most of the time
-            return Wait(reason, message, after=SLOW if health.silent else after)
+            return Wait(reason, message, after=_again(run, health))
         if Key.ADMIN.value not in run.keys:
             return Wait(Reason.STARTING, "waiting for Airflow to make its roles", FAST)
         return await _bundles(run)
     except DatabaseError as error:
         return Wait(REASONS[error.reason], error.message, after=5)
+
+
+def _again(run: Run, health: monitor.Health) -> float:
+    """Seconds until an API server is asked again. As long as one is silent a worker waits for it."""
+    if health.silent:
+        return SLOW if run.unready_for() > LONG else TIMEOUT
+    return FAST if health.error else 3.0
 
 
 async def _administrator(run: Run) -> None:
