@@ -50,6 +50,8 @@ MORE_OF_AIRFLOW = """
 INSERT INTO ab_role VALUES (nextval('ab_role_id_seq'), 'Admin');
 CREATE TABLE dag_bundle (name varchar(250) PRIMARY KEY, active boolean, last_refreshed timestamptz);
 """
+PAUSED = {ANNOTATION_PAUSED: "true"}
+"""Annotations of an environment that nobody sees to."""
 PULL_SECRET = "registry"
 """That of the operator."""
 DEFINITIONS = ("gateway-api.yaml", "cert-manager.yaml")
@@ -270,7 +272,7 @@ class Team:
     async def leave(self) -> None:
         """Have nobody see to its environments any more. They go with the cluster: to remove them is much work."""
         for environment in await self.kube.list(kinds.AIRFLOW_ENVIRONMENT, self.namespace, metadata_only=True):
-            await self.kube.patch(Ref.of(environment), {"metadata": {"annotations": {ANNOTATION_PAUSED: "true"}}})
+            await self.kube.patch(Ref.of(environment), {"metadata": {"annotations": PAUSED}})
 
     async def put_class(self, **changes: Any) -> Json:
         self.class_spec |= changes

@@ -9,11 +9,9 @@ import pytest
 
 from airfield.kube.kinds import Ref
 from observability.health import argocd, flux
-from operated_cluster import Json, Team, eventually
+from operated_cluster import PAUSED, Json, Team, eventually
 
 pytestmark = pytest.mark.apiserver
-
-PAUSED = {"airfield.dev/paused": "true"}
 
 
 async def live(team: Team, kind: str = "AirflowEnvironment", name: str = "demo") -> Json:

@@ -11,7 +11,7 @@ import yaml
 
 from airfield.kube import kinds
 from airfield.kube.kinds import Kind, Ref
-from operated_cluster import REPAIR_SECONDS, Team, eventually, restricted_container
+from operated_cluster import PAUSED, REPAIR_SECONDS, Team, eventually, restricted_container
 
 pytestmark = pytest.mark.apiserver
 
@@ -196,7 +196,7 @@ async def test_work_that_was_missed_is_done_after_a_restart(team: Team) -> None:
 async def test_pause(team: Team) -> None:
     await team.put_environment()
     await team.until_ready()
-    await team.put_environment(annotations={"airfield.dev/paused": "true"}, config={"core": {"parallelism": "7"}})
+    await team.put_environment(annotations=PAUSED, config={"core": {"parallelism": "7"}})
     paused = await eventually(lambda: team.condition("Paused", latest=False))
     assert paused["status"] == "True"
     assert "airfield.dev/paused" in paused["message"]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from airfield.kube import kinds
 from observability.rendered import dashboard, expressions, rules_file
-from operated_cluster import Site, Team, eventually
+from operated_cluster import PAUSED, Site, Team, eventually
 from prometheus_server import Prometheus, prometheus
 
 pytestmark = pytest.mark.apiserver
@@ -64,10 +65,17 @@ async def test_dashboard(team: Team, observed: Prometheus) -> None:
     """Prometheus understands every query, and all have something to show in a fleet in which something is wrong."""
     await team.put_class(prices={"currency": "EUR", "cpuHour": "0.04"})
     await team.put_environment()
-    await team.put_environment("paused", annotations={"airfield.dev/paused": "true"})
+    await team.put_environment("paused", annotations=PAUSED)
     await team.put_environment("stalled", className="nowhere")
     await team.until_ready()
     queries = expressions(dashboard())
+
+    async def counted() -> bool:
+        """Teams that have left leave paused ones behind."""
+        metadata = [each["metadata"] for each in await team.kube.list(kinds.AIRFLOW_ENVIRONMENT, metadata_only=True)]
+        paused = [each for each in metadata if PAUSED.items() <= each.get("annotations", {}).items()]
+        assert observed.value(queries["Paused A"]) == len([each for each in paused if "deletionTimestamp" not in each])
+        return bool(paused)
 
     async def shown() -> bool:
         blank = {title for title, query in queries.items() if not observed.query(query)}
@@ -76,7 +84,7 @@ async def test_dashboard(team: Team, observed: Prometheus) -> None:
 
     await eventually(shown)
     assert observed.value(queries["Leaders A"]) == 1
-    assert observed.value(queries["Paused A"]) == 1
+    await eventually(counted)
     not_ready = [found["metric"] for found in observed.query(queries["Not Ready A"])]
     stalled = {metric["name"] for metric in not_ready if metric["namespace"] == team.namespace}
     assert "stalled" in stalled

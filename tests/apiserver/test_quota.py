@@ -5,7 +5,7 @@ import pytest
 from airfield.kube import kinds
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
-from operated_cluster import Json, Team, eventually, restricted_container
+from operated_cluster import PAUSED, Json, Team, eventually, restricted_container
 
 pytestmark = pytest.mark.apiserver
 
@@ -97,7 +97,7 @@ async def test_who_runs_and_waits_to_grow_keeps_its_turn(team: Team) -> None:
     await team.until_stuck("QuotaExceeded", "others of tenant", "use 1200m", name="young")
     await team.put_environment("old")
     await team.until_ready("old", "young")
-    await team.put_environment("old", annotations={"airfield.dev/paused": "true"}, **MORE)
+    await team.put_environment("old", annotations=PAUSED, **MORE)
     await team.put_environment("young", components={"scheduler": {"resources": {"requests": {"cpu": "800m"}}}})
     await team.until_ready("young")
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from airfield.kube import kinds
 from faults.fault_site import FaultSite
 from faults.state import SLOWLY, difference, is_as_ready, state_of
-from operated_cluster import FEW, VERSION, Team, eventually
+from operated_cluster import FEW, PAUSED, VERSION, Team, eventually
 
 if TYPE_CHECKING:
     from airfield.kube.client import KubeClient
@@ -33,7 +33,6 @@ DEFAULTS: tuple[Json, ...] = (
     {"version": VERSION, "executor": "LocalExecutor", "env": [{"name": "FROM_CLASS", "value": "y"}]},
 )
 LABELS: tuple[dict[str, str], ...] = ({}, {"cost-centre": "1"}, {"cost-centre": "2", "owner": "me"})
-PAUSED = {"airfield.dev/paused": "true"}
 CHILDREN = (
     (kinds.DEPLOYMENT, "scheduler"),
     (kinds.CONFIG_MAP, "config"),
