@@ -38,8 +38,8 @@ SILENT = Health.unreachable("the api-server does not answer within 5 s", silent=
     ("found", "minutes", "seconds"),
     [
         (Health.unreachable("the api-server cannot be reached"), 9, 1),
-        (SILENT, 0, 5),
-        (SILENT, 2, 30),
+        (SILENT, 4, 1),
+        (SILENT, 6, 30),
         (Health({"metadatabase": ComponentHealth("unhealthy")}), 9, 3),
     ],
     ids=["refused", "silent", "silent for long", "unhealthy"],

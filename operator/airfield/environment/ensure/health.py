@@ -33,8 +33,8 @@ from airfield.postgres.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
-LONG: Final = timedelta(minutes=1)
-"""An API server that has not answered for so long will hardly do so in the next seconds."""
+LONG: Final = timedelta(minutes=5)
+"""After so long an API server that is silent is not on its way: one that starts on a busy node may be for seconds."""
 NO_REASON: Final = "Could not read from remote repository"
 """What git says where ssh, or the server, has said why."""
 LINES = 1000
@@ -70,9 +70,9 @@ async def ensure_healthy(run: Run) -> Outcome:
 
 
 def _again(run: Run, health: monitor.Health) -> float:
-    """Seconds until an API server is asked again. As long as one is silent a worker waits for it."""
-    if health.silent:
-        return SLOW if run.unready_for() > LONG else TIMEOUT
+    """Seconds until an API server is asked again. While one is silent a worker waits for it."""
+    if health.silent and run.unready_for() > LONG:
+        return SLOW
     return FAST if health.error else 3.0
 
 
