@@ -88,13 +88,11 @@ class Controller:
                 await self._report(Pass(environment, body, {}, paused=True))
                 return None
             finalizers = environment.metadata.finalizers
-            if meta.FINALIZER not in finalizers and not await self._set_finalizers(
-                environment, [*finalizers, meta.FINALIZER]
-            ):
+            if meta.FINALIZER in finalizers:
+                return await self._ensure(environment, body)
+            if not await self._set_finalizers(environment, [*finalizers, meta.FINALIZER]):
                 return None  # deleted before it was begun: what would be made of it now nobody would remove
-            if meta.FINALIZER not in finalizers:
-                return await self.reconcile(key)  # as it is now: somebody may have changed it meanwhile
-            return await self._ensure(environment, body)
+            return await self.reconcile(key)  # as it is now: somebody may have changed it meanwhile
 
     async def _ensure(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float:
         wished = self._memory.wish(environment)
