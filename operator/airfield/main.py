@@ -101,7 +101,7 @@ async def operate(settings: Settings, fence: Fence) -> None:
             clock=lambda: datetime.now(UTC),
             cluster=await _answer(lambda: _cluster(kube)),
             kube_version=await _answer(lambda: _kube_version(kube)),
-            departed=watches.departed,
+            tell=watches.tell,
             unserved=watches.unserved,
         )
         log.info("Airfield starts: helm %s, Kubernetes %s", await doors.helm.version(), doors.kube_version)

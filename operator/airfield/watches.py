@@ -155,10 +155,14 @@ class Watches:
             self.classes.add(name)
             self._tenants(tenant for tenant in self.resources.tenants.values() if name in _allowed_by(tenant))
 
-    def departed(self, kind: Kind, obj: Mapping[str, Any]) -> None:
-        """An environment or a tenant that was known is gone."""
-        tell = {kinds.AIRFLOW_ENVIRONMENT: self.environment, kinds.AIRFLOW_TENANT: self.tenant}[kind]
-        tell(dict(obj), deleted=True)
+    def tell(self, kind: Kind, obj: Object, *, deleted: bool) -> None:
+        """Take in what a reconcile has learnt from an answer: for others it is news, and no event tells of it again."""
+        take_in = {
+            kinds.AIRFLOW_ENVIRONMENT: self.environment,
+            kinds.AIRFLOW_TENANT: self.tenant,
+            kinds.NAMESPACE: self.namespace,
+        }[kind]
+        take_in(dict(obj), deleted=deleted)
 
     def belonging(self, obj: Object, *, deleted: bool) -> None:
         """An object that a tenant has in a namespace appeared, changed or went: the tenant puts it right."""
@@ -168,6 +172,7 @@ class Watches:
         after = belongings.find(ref)
         if _wanted(before) != _wanted(after):
             self.put_right(found[0] for found in (before, after) if found)
+            self._tenants(self.resources.claims(ref.namespace))  # theirs, if another tenant has written over it
 
     def served(self, kind: Kind, yes: bool) -> None:
         """The API server knows a kind that not all do, or does not: who waits for it looks again."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from airfield.api.conditions import conditions_of
 from airfield.kube import kinds
 from airfield.kube.client import KubeClient
 from airfield.kube.kinds import Ref
@@ -257,6 +258,40 @@ async def test_a_flood_of_objects_delays_nobody(kube: KubeClient, team: Team) ->
         await eventually(all_told, SOON, pause=1)
     finally:
         await asyncio.gather(*map(remove, crowd))
+
+
+async def test_who_has_a_namespace_now_has_the_last_word(site: FaultSite, team: Team) -> None:
+    """Who gives it up and who has waited for it write to it at the same moment; the former's write comes last."""
+    place, rival = Ref("v1", "Namespace", "", team.namespace), f"a-{team.name}"
+
+    async def belongs_to(tenant: str) -> None:
+        async def stamped() -> bool:
+            live = await team.kube.get(place)
+            return bool(live and live["metadata"]["labels"].get("airfield.dev/tenant") == tenant)
+
+        await eventually(stamped)
+
+    await belongs_to(team.name)
+    await team.put_resource("AirflowTenant", rival, {"namespaces": [{"name": team.namespace}]})
+
+    async def waiting() -> bool:
+        live = await team.kube.get(Ref("airfield.dev/v1alpha1", "AirflowTenant", "", rival))
+        return bool(live and "belongs to tenant" in conditions_of(live).get("Ready", {}).get("message", ""))
+
+    await eventually(waiting)
+    before = len(site.proxy.seen)
+    write = Rule(Late(2.0), APPLY, kind="namespaces", name=place.name)
+    news = Rule(Late(1.0), EVENT, kind="namespaces", name=place.name, times=9)  # which the answers come before
+    with site.faults(write, news) as script:
+        await team.put_tenant(namespaces=[])
+
+        async def both_have_written() -> bool:
+            seen = [each for each in site.proxy.seen[before:] if each.request.verb == "apply"]
+            return [each.request.name for each in seen if each.request.kind == "namespaces"].count(place.name) > 1
+
+        await eventually(both_have_written)
+        await belongs_to(rival)
+    assert len(script.taken) > 1
 
 
 async def test_the_same_name_again_at_once(site: FaultSite, team: Team) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
-from airfield.kube.kinds import DEPLOYMENT, HTTP_ROUTE, SECRET, Kind, Ref
+from airfield.kube.kinds import DEPLOYMENT, HTTP_ROUTE, NAMESPACE, SECRET, Kind, Ref
 from airfield.kube.resources import Resources, answered, relisted, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.relist import relist
@@ -268,6 +268,27 @@ def test_a_namespace_that_becomes_anothers_makes_environments_look_again() -> No
     watches = watching(*WORLD, tenant("z", "team-a"))
     see(watches, namespace(version=11, of="z"))
     assert queued(watches) == {"in turn": {DEMO, OTHER}, "tenants": {"a", "z"}}
+
+
+def test_what_answers_tell_is_news_for_others_too() -> None:
+    watches = watching(*WORLD)
+    watches.tell(NAMESPACE, namespace(version=11, of="b"), deleted=False)
+    assert queued(watches) == {"tenants": {"a", "b"}}
+    watches = watching(*WORLD, namespace(version=11, of="b"))
+    watches.tell(NAMESPACE, namespace(version=11, of="b"), deleted=False)
+    assert queued(watches) == {}
+
+
+def test_who_has_a_namespace_looks_again_when_another_tenants_object_goes() -> None:
+    """It may have been written over one of its own of the same name."""
+    watches = watching(*WORLD)
+    policy = deployment(of=None)
+    policy["metadata"]["labels"] = {"airfield.dev/tenant": "b"}
+    watches.belongings.observe(policy)
+    watches.belonging(policy, deleted=False)
+    assert queued(watches) == {}
+    watches.belonging(policy, deleted=True)
+    assert queued(watches) == {"tenants": {"a", "b"}}
 
 
 @pytest.mark.parametrize("environments", [[environment(deletionTimestamp="2026-01-01T00:00:00Z")], []])

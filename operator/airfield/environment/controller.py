@@ -206,7 +206,7 @@ class Controller:
             known = self._doors.resources.environments.get(key)
             self._forget(key)  # before those are told who wait for what it had
             if known is not None and known["metadata"]["uid"] == metadata.uid:
-                self._doors.departed(AIRFLOW_ENVIRONMENT, known)
+                self._doors.tell(AIRFLOW_ENVIRONMENT, known, deleted=True)
             return False
         if (live["metadata"].get("finalizers") or []) != finalizers:
             raise ApiError(409, "Conflict", f"somebody's admission policy does not let the finalizers be {finalizers}")

@@ -107,7 +107,7 @@ class Controller:
         of_others = [f for f in body["metadata"]["finalizers"] if f != meta.TENANT_FINALIZER]
         await self._set_finalizers(body, of_others)
         if not of_others:
-            self._doors.departed(AIRFLOW_TENANT, body)
+            self._doors.tell(AIRFLOW_TENANT, body, deleted=True)
         return None
 
     async def _stays(self, body: Body, held: Collection[str], problems: list[Problem]) -> float | None:

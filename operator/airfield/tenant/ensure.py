@@ -18,7 +18,7 @@ from airfield.environment.reasons import Reason
 from airfield.environment.unreadable import read
 from airfield.kube.applier import Applier
 from airfield.kube.errors import ApiError
-from airfield.kube.kinds import ROLE, SECRET, Ref
+from airfield.kube.kinds import NAMESPACE, ROLE, SECRET, Ref
 from airfield.kube.ownership import owned_fields
 from airfield.tenant.access import access, belonging
 from airfield.tenant.limits import limits_of, quota_of
@@ -84,10 +84,10 @@ async def _stamp(doors: Doors, namespace: str, tenant: str, labels: Mapping[str,
         if live is None:
             return False
         log.info("made namespace %s", namespace)
-        resources.observe_namespace(live)
+        doors.tell(NAMESPACE, live, deleted=False)
     known = resources.namespaces[namespace]
     if to_stamp(known, labels):
-        resources.observe_namespace(await doors.kube.apply(labelled(namespace, known, labels)))
+        doors.tell(NAMESPACE, await doors.kube.apply(labelled(namespace, known, labels)), deleted=False)
     return True
 
 
@@ -99,7 +99,7 @@ async def let_go(doors: Doors, namespaces: Iterable[str]) -> list[Problem]:
         with refusals(problems, namespace):
             if known is not None and not known.deleting:
                 live = await doors.kube.apply(labelled(namespace, known, POD_SECURITY))
-                doors.resources.observe_namespace(live)
+                doors.tell(NAMESPACE, live, deleted=False)  # who has labelled it meanwhile does so again
                 log.info("let go of namespace %s", namespace)
     return problems
 

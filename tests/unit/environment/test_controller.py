@@ -45,7 +45,7 @@ class World:
             secrets=SecretVersions(),
             kube=self,
             clock=lambda: self.now,
-            departed=lambda *_: None,
+            tell=lambda *_, **__: None,
         )
         self.controller = Controller(doors)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -31,6 +31,12 @@ from airfield.kube.secrets import SecretVersions
 from airfield.settings import Settings
 
 
+class Tell(Protocol):
+    """Takes in an object as an answer had it, or one that is gone, as it was; whom it concerns looks again."""
+
+    def __call__(self, kind: Kind, obj: Mapping[str, Any], *, deleted: bool) -> None: ...
+
+
 @dataclass(frozen=True)
 class Doors:
     """Everything through which a reconcile reaches the outside. Shared by all environments."""
@@ -49,8 +55,8 @@ class Doors:
     cluster: str
     """The uid of the namespace kube-system: tells clusters apart on a shared database server."""
     kube_version: str
-    departed: Callable[[Kind, Mapping[str, Any]], None]
-    """To be told of one of our resources, as it was, that is gone since we let it go: a watch may begin only later."""
+    tell: Tell
+    """For news that answers bring before the watches do, which will not tell of it again."""
     unserved: Collection[Kind] = ()
     """Kinds that environments may have and that the API server does not know."""
 
