@@ -9,7 +9,7 @@ from airfield.environment.reasons import Reason
 from airfield.kube import kinds
 from airfield.kube.inventory import Child, Inventory, tenant_of
 from airfield.kube.kinds import Kind, Ref
-from airfield.kube.resources import Resources, namespaces_of, slim, wish
+from airfield.kube.resources import Resources, namespaces_of, wish
 from airfield.kube.secrets import SecretVersions
 from airfield.kube.task_pods import TaskPods
 from airfield.runtime.pace import MOMENT, Pace
@@ -53,7 +53,7 @@ class Watches:
             self.resources.forget(self.resources.environments, key, metadata["uid"])
             self.pace.forget(key)
         else:
-            self.resources.observe_environment(obj)
+            self.resources.observe(self.resources.environments, key, obj)
         now = self.resources.environments.get(key)
         changed = known is None or now is None or wish(known) != wish(now)
         if deleted or changed:
@@ -119,14 +119,18 @@ class Watches:
         if deleted:
             self.resources.forget(self.resources.tenants, name, obj["metadata"]["uid"])
         else:
-            self.resources.tenants[name] = slim(obj)
-        if deleted or known is None or wish(known) != wish(obj):
+            self.resources.observe(self.resources.tenants, name, obj)
+        now = self.resources.tenants.get(name)
+        if known is None or now is None or wish(known) != wish(now):
             self.look_again(self.resources.in_namespaces(namespaces), routine=True)
             self.tenants.add(name)
             self._tenants(rival for namespace in namespaces for rival in self.resources.claims(namespace))
 
     def namespace(self, obj: Object, *, deleted: bool) -> None:
-        """A namespace appeared, changed or went: who lists it looks again; if it is another's now, all in it do."""
+        """A namespace appeared, changed or went: who lists it, or is its label's, looks again.
+
+        If it is another's now, so do all in it.
+        """
         name = obj["metadata"]["name"]
         known, holder = self.resources.namespaces.get(name), self.resources.holder(name)
         if deleted:
@@ -149,23 +153,28 @@ class Watches:
         if deleted:
             self.resources.forget(self.resources.classes, name, obj["metadata"]["uid"])
         else:
-            self.resources.classes[name] = slim(obj)
-        if deleted or known is None or wish(known) != wish(obj):
+            self.resources.observe(self.resources.classes, name, obj)
+        now = self.resources.classes.get(name)
+        if known is None or now is None or wish(known) != wish(now):
             self.look_again(self.resources.of_class(name), routine=True)
             self.classes.add(name)
             self._tenants(tenant for tenant in self.resources.tenants.values() if name in _allowed_by(tenant))
 
     def tell(self, kind: Kind, obj: Object, *, deleted: bool) -> None:
-        """Take in what a reconcile has learnt from an answer: for others it is news, and no event tells of it again."""
+        """Take in an object as the answer to a write had it: its event will be no news any more, whatever is new in it.
+
+        Or, with `deleted`, one that is gone, as it was.
+        """
         take_in = {
             kinds.AIRFLOW_ENVIRONMENT: self.environment,
             kinds.AIRFLOW_TENANT: self.tenant,
+            kinds.AIRFLOW_ENVIRONMENT_CLASS: self.blueprint,
             kinds.NAMESPACE: self.namespace,
         }[kind]
         take_in(dict(obj), deleted=deleted)
 
     def belonging(self, obj: Object, *, deleted: bool) -> None:
-        """An object that a tenant has in a namespace appeared, changed or went: the tenant puts it right."""
+        """An object of a tenant appeared, changed or went: it looks again, and so does who claims the namespace."""
         ref, belongings = Ref.of(obj), self.belongings
         before = belongings.find(ref)
         (belongings.forget if deleted else belongings.observe)(obj)

@@ -108,6 +108,9 @@ async def test_a_life(client: KubeClient, namespace: str) -> None:
 
     assert await client.delete(ref, uid=str(uuid.uuid4())) is False
     assert await client.get(ref) is not None
+    with pytest.raises(ApiError, match="ResourceVersion in the precondition") as no:
+        await client.delete(ref, uid=created["metadata"]["uid"], version="1")
+    assert no.value.conflict
     assert await client.delete(ref, uid=created["metadata"]["uid"]) is True
     assert await client.get(ref) is None
 

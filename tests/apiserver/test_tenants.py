@@ -260,6 +260,22 @@ async def test_a_tenant_that_takes_everything_along(team: Team) -> None:
     assert await labels(team, team.namespace) == {**PLATFORM, **RESTRICTED}
 
 
+async def test_one_that_leaves_takes_no_namespace_of_anothers_along(team: Team) -> None:
+    """Although it was made for it, and the other one has had no time to say that it is its own."""
+    place, heir = f"{team.name}-made", f"b-{team.name}"
+    await team.put_tenant(namespaces=[{"name": place}], deletionPolicy="Delete")
+    await eventually(has(team, place, {**RESTRICTED, "airfield.dev/tenant": team.name}))
+    with team.site.no_operator():
+        await team.put_tenant(namespaces=[])
+        await team.put_resource("AirflowTenant", heir, {"namespaces": [{"name": place}]})
+        await team.kube.delete(tenant(team))
+    await eventually(gone(team, tenant(team)))
+    await eventually(has(team, place, {**RESTRICTED, "airfield.dev/tenant": heir}))
+    live = await team.kube.get(namespace(place))
+    assert live is not None
+    assert "deletionTimestamp" not in live["metadata"]
+
+
 async def test_one_that_cannot_be_read_can_leave(team: Team) -> None:
     await team.put_tenant(labels={"$(id)": "x"})
     await eventually(says(team, "False", "InvalidSpec"))

@@ -198,11 +198,11 @@ class Controller:
     async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> bool:
         """Whether the environment is still there."""
         metadata = environment.metadata
-        ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
+        key = metadata.namespace, metadata.name
+        ref = Ref(meta.API_VERSION, "AirflowEnvironment", *key)
         live = await self._doors.kube.set_finalizers(ref, metadata.uid, metadata.resource_version, finalizers)
         forgotten = metadata.uid in self._doors.resources.gone  # the answer may be later than the news of its end
         if live is None or forgotten or (metadata.deletion_timestamp is not None and not finalizers):
-            key = metadata.namespace, metadata.name
             known = self._doors.resources.environments.get(key)
             self._forget(key)  # before those are told who wait for what it had
             if known is not None and known["metadata"]["uid"] == metadata.uid:
@@ -210,7 +210,7 @@ class Controller:
             return False
         if (live["metadata"].get("finalizers") or []) != finalizers:
             raise ApiError(409, "Conflict", f"somebody's admission policy does not let the finalizers be {finalizers}")
-        self._doors.resources.observe_environment(live)
+        self._doors.resources.observe(self._doors.resources.environments, key, live)
         return True
 
     def _forget(self, key: tuple[str, str]) -> None:

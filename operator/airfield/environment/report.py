@@ -25,8 +25,7 @@ from airfield.environment.outcome import Outcome
 from airfield.environment.secrets import Key
 from airfield.environment.status import conditions
 from airfield.kube.errors import ApiError
-from airfield.kube.kinds import Ref
-from airfield.kube.resources import answered
+from airfield.kube.kinds import AIRFLOW_ENVIRONMENT, Ref
 from airfield.runtime.logs import hidden
 
 log = logging.getLogger(__name__)
@@ -92,8 +91,10 @@ async def report(doors: Doors, came_to: Pass) -> None:
         return
     ref = Ref(meta.API_VERSION, "AirflowEnvironment", metadata.namespace, metadata.name)
     live = await doors.kube.apply_status(ref, document, uid=metadata.uid)
-    answered(doors.resources.environments, (metadata.namespace, metadata.name), live)
-    for news in events(metadata, previous, status, doors.clock()) if live is not None else ():
+    if live is None:
+        return
+    doors.tell(AIRFLOW_ENVIRONMENT, live, deleted=False)
+    for news in events(metadata, previous, status, doors.clock()):
         await _publish(doors, news)
 
 

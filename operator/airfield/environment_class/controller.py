@@ -26,8 +26,7 @@ from airfield.environment_class.status import class_status
 from airfield.environment_class.templates import Wanted, missing, wanted
 from airfield.helm.manifests import HelmError
 from airfield.kube.errors import ApiError
-from airfield.kube.kinds import Ref
-from airfield.kube.resources import answered
+from airfield.kube.kinds import AIRFLOW_ENVIRONMENT_CLASS, Ref
 from airfield.kube.state import state_of
 from airfield.postgres.errors import DatabaseError
 from airfield.postgres.server import Server
@@ -192,7 +191,8 @@ class Controller:
             live = await self._doors.kube.apply_status(
                 Ref(meta.API_VERSION, "AirflowEnvironmentClass", "", name), status
             )
-            answered(self._doors.resources.classes, name, live)
+            if live is not None:
+                self._doors.tell(AIRFLOW_ENVIRONMENT_CLASS, live, deleted=False)
 
 
 def _name(template: Wanted) -> str:

@@ -291,14 +291,20 @@ class KubeClient(Transport):
             content_type=f"application/{form}+json",
         )
 
-    async def delete(self, ref: Ref, *, uid: str | None = None, propagation: str = "Background") -> bool:
+    async def delete(
+        self, ref: Ref, *, uid: str | None = None, version: str | None = None, propagation: str = "Background"
+    ) -> bool:
         """Delete an object; False if it is already gone.
 
         With a uid only that very object is deleted: another one that has taken its name also counts as gone.
+
+        Raises:
+            ApiError: `conflict` if it has another resourceVersion than `version`.
         """
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        preconditions = {"uid": uid, "resourceVersion": version}
+        if any(preconditions.values()):
+            options["preconditions"] = {field: value for field, value in preconditions.items() if value}
         try:
             await self._request("delete", ref, "DELETE", _path(ref), body=options)
         except ApiError as error:

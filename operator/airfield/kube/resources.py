@@ -37,14 +37,11 @@ class Resources:
     _indexed: tuple[Object, ...] = field(default=(), repr=False)
     """Which bodies `_claims` was made of; none is changed in place."""
 
-    def observe_environment(self, body: Object) -> None:
-        """Take in a newer body of an environment; an older one than is known is dropped."""
-        body = slim(body)
-        metadata = body["metadata"]
-        key = (metadata["namespace"], metadata["name"])
-        known = self.environments.get(key)
-        if known is None or not _older(metadata, known["metadata"]):
-            self.environments[key] = body
+    def observe(self, store: dict[K, Object], key: K, body: Object) -> None:
+        """Take in a newer body of a resource; an older one than is known is dropped."""
+        known = store.get(key)
+        if known is None or not _older(body["metadata"], known["metadata"]):
+            store[key] = slim(body)
 
     def forget(self, store: dict[K, Object], key: K, uid: str) -> None:
         """Take in that a resource is gone; one that has taken its name since stays."""
@@ -110,18 +107,6 @@ def wish(obj: Mapping[str, Any]) -> tuple[object, ...]:
     metadata = obj["metadata"]
     fields = ("uid", "generation", "deletionTimestamp", "finalizers", "labels", "annotations")
     return tuple(metadata.get(field) for field in fields)
-
-
-def answered(store: dict[K, Object], key: K, live: Object | None) -> None:
-    """Take in the answer to a write of a status, unless it brings a new wish: that is for its watch event to tell."""
-    known = store.get(key)
-    if (
-        known is not None
-        and live is not None
-        and wish(live) == wish(known)
-        and not _older(live["metadata"], known["metadata"])
-    ):
-        store[key] = slim(live)
 
 
 def relisted(

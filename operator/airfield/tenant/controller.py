@@ -14,7 +14,7 @@ from airfield.environment.reasons import Reason
 from airfield.environment.unreadable import read, unreadable_status
 from airfield.kube.kinds import AIRFLOW_TENANT, SECRET, Ref
 from airfield.kube.kinds import PERSISTENT_VOLUME_CLAIM as CLAIM
-from airfield.kube.resources import answered, namespaces_of
+from airfield.kube.resources import namespaces_of
 from airfield.tenant.ensure import ensure_belongings, ensure_namespaces, granted, let_go, refusals, remove_belongings
 from airfield.tenant.status import in_use, tenant_status
 
@@ -87,7 +87,7 @@ class Controller:
         kept, problems = set[str](), list[Problem]()
         for namespace in sorted(self._resources.stamped(name)):
             known = self._resources.namespaces.get(namespace)
-            mine = known is not None and policy is TenantDeletionPolicy.DELETE and known.made_for == name
+            mine = policy is TenantDeletionPolicy.DELETE and self._only_for(name, namespace)
             data = await self._data_in(namespace) if mine else set()
             if known is None or known.deleting:
                 continue
@@ -96,11 +96,12 @@ class Controller:
                 problems.append(Problem(Reason.DELETING, message))
             elif mine and not data:
                 with refusals(problems, namespace):
-                    await self._kube.delete(Ref("v1", "Namespace", "", namespace), uid=known.uid)
+                    place = Ref("v1", "Namespace", "", namespace)
+                    await self._kube.delete(place, uid=known.uid, version=known.version)  # another may just get it
                     log.info("deleted namespace %s", namespace)
             else:
                 kept.add(namespace)
-        problems += await let_go(self._doors, kept)
+        problems += await let_go(self._doors, name, kept)
         if problems:
             await self._stays(body, held, problems)
             return LEAVING_SECONDS
@@ -118,6 +119,14 @@ class Controller:
             await self._write(body, unreadable_status(body, error, self._doors.clock()))
             return RETRY_SECONDS
         return await self._report(body, tenant, held, problems, tenant.status.applied if tenant.status else None)
+
+    def _only_for(self, tenant: str, namespace: str) -> bool:
+        """Whether a namespace was made for a tenant, has become no other one's, and has no environment in it."""
+        resources = self._resources
+        known, holder = resources.namespaces.get(namespace), resources.holder(namespace)
+        made = known is not None and known.made_for == tenant
+        others = holder is not None and holder["metadata"]["name"] != tenant
+        return made and not others and not resources.in_namespaces({namespace})
 
     def _goes(self, key: tuple[str, str]) -> bool:
         """Whether an environment is being deleted, or gone."""
@@ -141,7 +150,8 @@ class Controller:
         name = body["metadata"]["name"]
         if status != body.get("status"):
             live = await self._kube.apply_status(Ref(meta.API_VERSION, "AirflowTenant", "", name), status)
-            answered(self._resources.tenants, name, live)
+            if live is not None:
+                self._doors.tell(AIRFLOW_TENANT, live, deleted=False)
 
 
 def _stage(environment: Body) -> str:

@@ -61,7 +61,7 @@ async def ensure_namespaces(doors: Doors, tenant: AirflowTenant) -> Holding:
                 if await _stamp(doors, namespace, name, labels):
                     usable.add(namespace)
                 unsure.remove(namespace)
-    problems += await let_go(doors, doors.resources.stamped(name) - listed)
+    problems += await let_go(doors, name, doors.resources.stamped(name) - listed)
     return Holding(usable, unsure, problems)
 
 
@@ -91,13 +91,13 @@ async def _stamp(doors: Doors, namespace: str, tenant: str, labels: Mapping[str,
     return True
 
 
-async def let_go(doors: Doors, namespaces: Iterable[str]) -> list[Problem]:
-    """Take the tenant's labels off namespaces. That they are restricted stays: what runs there has not changed."""
+async def let_go(doors: Doors, tenant: str, namespaces: Iterable[str]) -> list[Problem]:
+    """Take a tenant's labels off namespaces that still have them. They stay restricted: so does what runs there."""
     problems: list[Problem] = []
     for namespace in sorted(namespaces):
         known = doors.resources.namespaces.get(namespace)
         with refusals(problems, namespace):
-            if known is not None and not known.deleting:
+            if known is not None and known.tenant == tenant and not known.deleting:
                 live = await doors.kube.apply(labelled(namespace, known, POD_SECURITY))
                 doors.tell(NAMESPACE, live, deleted=False)  # who has labelled it meanwhile does so again
                 log.info("let go of namespace %s", namespace)

@@ -52,7 +52,7 @@ class World:
     async def set_finalizers(self, ref: Ref, uid: str, version: str, finalizers: list[str]) -> Body:
         assert (ref.name, uid) == ("demo", "uid")
         for told in self.news:
-            self.resources.observe_environment(told)
+            self.resources.observe(self.resources.environments, KEY, told)
         if self.ends:
             self.resources.forget(self.resources.environments, KEY, uid)
         return body(int(version) + 1, generation=int(version), finalizers=[] if self.strips else finalizers)
@@ -67,7 +67,7 @@ async def test_what_is_changed_while_the_finalizer_is_set_counts(monkeypatch: py
         return 60.0
 
     monkeypatch.setattr(Controller, "_ensure", ensure)
-    world.resources.observe_environment(body(1))
+    world.resources.observe(world.resources.environments, KEY, body(1))
     world.news = [body(3, finalizers=[meta.FINALIZER])]
     assert await world.controller.reconcile(KEY) == 60.0
     assert seen == [(3, 3)]
@@ -98,7 +98,7 @@ async def test_an_end_that_is_told_before_the_answer_counts(monkeypatch: pytest.
     """Nothing is made for an environment that is gone."""
     world = World()
     monkeypatch.setattr(Controller, "_ensure", None)
-    world.resources.observe_environment(body(1))
+    world.resources.observe(world.resources.environments, KEY, body(1))
     world.ends = True
     assert await world.controller.reconcile(KEY) is None
     assert not world.resources.environments
@@ -107,6 +107,6 @@ async def test_an_end_that_is_told_before_the_answer_counts(monkeypatch: pytest.
 async def test_a_finalizer_that_somebody_takes_off_at_once_is_not_set_all_the_time() -> None:
     world = World()
     world.strips = True
-    world.resources.observe_environment(body(1))
+    world.resources.observe(world.resources.environments, KEY, body(1))
     with pytest.raises(ApiError, match="does not let the finalizers be"):
         await world.controller.reconcile(KEY)

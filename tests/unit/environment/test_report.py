@@ -19,7 +19,6 @@ from airfield.environment.reasons import Reason
 from airfield.environment.report import Pass, report
 from airfield.environment.status import PHASES, conditions
 from airfield.kube.kinds import Ref
-from airfield.kube.resources import Resources
 from builders import effective, environment
 
 Json = dict[str, Any]
@@ -34,7 +33,7 @@ class World:
         self.writes = self.looks = self.versions = 0
         self.gone = False
         settings = SimpleNamespace(airflow_url="http://{name}", changes_recorded=True)
-        doors = {"kube": self, "resources": Resources(), "settings": settings}
+        doors = {"kube": self, "tell": lambda *_, **__: None, "settings": settings}
         self.doors = cast("Doors", SimpleNamespace(**doors, clock=lambda: datetime(2026, 11, 29, tzinfo=UTC)))
         self.run = Run(self.doors, environment(), effective(), Wanted(1), AirflowEnvironmentStatus())
 

@@ -16,8 +16,8 @@ from airfield.environment.ensure.run import Doors
 from airfield.environment.quota import Ask, Claim, Key, ask_of, asked, check_quota, grant_of, nothing
 from airfield.environment.resolve import Effective, Unresolved, resolve
 from airfield.environment.unreadable import read
-from airfield.kube.kinds import Ref
-from airfield.kube.resources import answered, namespaces_of, wish
+from airfield.kube.kinds import AIRFLOW_ENVIRONMENT, Ref
+from airfield.kube.resources import namespaces_of, wish
 
 
 class Quotas:
@@ -30,8 +30,6 @@ class Quotas:
         self._doors = doors
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._wanted: dict[Key, tuple[object, Ask | None]] = {}
-        self._written: dict[Key, tuple[str, int, Ask]] = {}
-        """Grants that were written and may not be in the cache yet: to the object of that uid, as of that version."""
 
     def asked(self, effective: Effective) -> Ask:
         """What an environment asks for, volumes that it has and wants smaller included."""
@@ -51,7 +49,7 @@ class Quotas:
         async with self._locks.setdefault(tenant, asyncio.Lock()):
             quota = self._quota(tenant)
             body = resources.environments.get(key)
-            if quota is None or body is None or self._granted(key, body) == ask:
+            if quota is None or body is None or ask_of(body.get("status") or {}) == ask:
                 return
             problems = self._check(tenant, quota, key, ask)
             if problems:
@@ -60,14 +58,11 @@ class Quotas:
             granted = grant_of(ask).model_dump(mode="json", by_alias=True)
             live = await self._doors.kube.patch(ref, {"status": {"granted": granted}}, subresource="status")
             if live is not None:
-                metadata = live["metadata"]
-                self._written[key] = metadata["uid"], int(metadata["resourceVersion"]), ask
-            answered(resources.environments, key, live)
+                self._doors.tell(AIRFLOW_ENVIRONMENT, live, deleted=False)
 
     def forget(self, key: Key) -> None:
         """Take in that an environment is gone."""
         self._wanted.pop(key, None)
-        self._written.pop(key, None)
 
     def _quota(self, tenant: str) -> Quota | None:
         """The tenant's quota as it is now; None also where another pass will find out that there is no such tenant."""
@@ -76,15 +71,6 @@ class Quotas:
             return read(AirflowTenant, body).spec.quota if body else None
         except ValidationError:
             return None
-
-    def _granted(self, key: Key, body: Mapping[str, Any]) -> Ask | None:
-        metadata, written = body["metadata"], self._written.get(key)
-        if written is not None:
-            uid, version, ask = written
-            if uid == metadata.get("uid") and int(metadata.get("resourceVersion") or 0) < version:
-                return ask
-            del self._written[key]
-        return ask_of(body.get("status") or {})
 
     def _check(self, tenant: str, quota: Quota, key: Key, ask: Ask) -> list[Problem]:
         resources = self._doors.resources
@@ -99,7 +85,7 @@ class Quotas:
     def _claim(self, key: Key) -> Claim:
         body = self._doors.resources.environments[key]
         metadata, status = body["metadata"], body.get("status") or {}
-        granted, wants = self._granted(key, body), self._wants(key, body)
+        granted, wants = ask_of(status), self._wants(key, body)
         if granted is None and status.get("applied"):  # it ran before there were quotas
             granted = wants or nothing(body.get("spec") or {})
         paused = (metadata.get("annotations") or {}).get(meta.ANNOTATION_PAUSED) == "true"
