@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +16,7 @@ from airfield.kube.kinds import Ref
 from operated_cluster import define
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from localcluster import Cluster
 
@@ -256,3 +256,35 @@ async def test_logs_of_a_pod_that_is_not_there(client: KubeClient, namespace: st
 async def test_many_at_once(client: KubeClient, namespace: str) -> None:
     objects = await asyncio.gather(*(client.apply(config_map(namespace, f"m{i}", a="1")) for i in range(200)))
     assert len({o["metadata"]["uid"] for o in objects}) == 200
+
+
+async def watch(client: KubeClient) -> None:
+    async for _ in client.watch(kinds.CONFIG_MAP, "", "", version="0", seconds=60):
+        pass
+
+
+async def read(client: KubeClient) -> None:
+    while True:
+        await client.list(kinds.CONFIG_MAP)
+
+
+def sockets() -> set[str]:
+    """Those of this process."""
+    links = {str(entry.resolve()) for entry in Path("/proc/self/fd").iterdir()}
+    return {link for link in links if "socket:" in link}
+
+
+@pytest.mark.parametrize("request_", [watch, read])
+@pytest.mark.parametrize("after", [0, 0.002, 0.005, 0.02, 0.1])
+async def test_what_is_cut_short_leaves_no_connection(
+    kubeconfig: Path, request_: Callable[[KubeClient], Awaitable[None]], after: float
+) -> None:
+    """While it is made, while it is secured, before and amid the answer."""
+    before = sockets()
+    async with KubeClient(credentials.from_kubeconfig(path=str(kubeconfig))) as client:
+        asked = [asyncio.ensure_future(request_(client)) for _ in range(4)]
+        await asyncio.sleep(after)
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    assert sockets() == before

@@ -14,6 +14,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from airfield.kube.connections import Connections
 from airfield.kube.credentials import Credentials
 from faultproxy.events import Stream
 from faultproxy.rules import Action, Answer, Call, Cut, Late, Request, Say, Script, Stale
@@ -76,10 +77,9 @@ class FaultProxy:
         return [s for s in self.seen if s.request.writes and namespace in {"", s.request.namespace}]
 
     async def _start(self) -> None:
-        self._connector = aiohttp.TCPConnector(limit=0, ssl=self._upstream.ssl or True)
         self._session = aiohttp.ClientSession(
             self._upstream.url,
-            connector=self._connector,
+            connector=Connections(self._upstream),
             timeout=aiohttp.ClientTimeout(total=None),
             read_bufsize=LONGEST_EVENT,
         )
@@ -96,7 +96,6 @@ class FaultProxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await self._connector.close(abort_ssl=True)  # else it waits for the other side
         await self._session.close()
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
@@ -161,13 +160,8 @@ class FaultProxy:
             if asked.verb == "watch" and answer.status == 200:
                 response = web.StreamResponse(headers={"Content-Type": content_type})
                 await response.prepare(incoming)
-                transport = answer.connection.transport if answer.connection else None
-                try:
-                    with contextlib.suppress(aiohttp.ClientError, ConnectionError):  # either side may hang up
-                        await Stream(asked, answer.content, response, self._decide).run()
-                finally:
-                    if transport is not None:
-                        transport.abort()  # closing it would wait for the API server's good-bye
+                with contextlib.suppress(aiohttp.ClientError, ConnectionError):  # either side may hang up
+                    await Stream(asked, answer.content, response, self._decide).run()
                 return response
             text = await answer.read()
             if asked.verb in {"get", "list"}:

@@ -301,10 +301,12 @@ class KubeClient(Transport):
         Raises:
             ApiError: `conflict` if it has another resourceVersion than `version`.
         """
-        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        preconditions = {"uid": uid, "resourceVersion": version}
-        if any(preconditions.values()):
-            options["preconditions"] = {field: value for field, value in preconditions.items() if value}
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+            "preconditions": {"uid": uid, "resourceVersion": version},
+        }
         try:
             await self._request("delete", ref, "DELETE", _path(ref), body=options)
         except ApiError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 from yarl import URL
 
+from airfield.kube.connections import Connections
 from airfield.kube.errors import ApiError, ApiUnavailable
 from airfield.kube.kinds import Kind, Ref
 from airfield.runtime.documents import as_yaml
@@ -51,7 +52,7 @@ def session(credentials: Credentials) -> aiohttp.ClientSession:
         return await send(request)
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=credentials.ssl or True),
+        connector=Connections(credentials),
         proxy=credentials.proxy,
         middlewares=(authenticate,),
     )
@@ -95,7 +96,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             self._credentials.url,
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._credentials.ssl or True),
+            connector=Connections(self._credentials, self._connections),
             timeout=TIMEOUT,
             headers={"User-Agent": "airfield"},
             trace_configs=[_before_writes(self._before_write)] if self._before_write else None,

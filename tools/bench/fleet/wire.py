@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 
 from airfield.kube import credentials
+from airfield.kube.connections import Connections
 from airfield.kube.kinds import kind_named
 
 CONNECTIONS: Final = 32
@@ -102,7 +103,7 @@ class Wire:
 async def wire(kubeconfig: Path) -> AsyncIterator[Wire]:
     """Connect as the kubeconfig says."""
     found = credentials.from_kubeconfig(path=str(kubeconfig))
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS + 8, ssl=found.ssl or True)
+    connector = Connections(found, CONNECTIONS + 8)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(
         found.url, connector=connector, timeout=timeout, headers=await found.headers(), read_bufsize=2**22
