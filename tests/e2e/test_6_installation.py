@@ -57,7 +57,6 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             yield environment
         finally:
             platform.install_operator()
-            environment.delete()  # it is never idle; who needs it still, as hardly anybody does, has it made again
 
 
 def _pods(platform: Platform) -> set[str]:

@@ -58,7 +58,10 @@ def test_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tinted("x", "red") == "x"
 
 
-@given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), lambda x: st.dictionaries(st.text(), x)))
+SCALARS = st.text() | st.integers() | st.booleans() | st.none()
+
+
+@given(st.recursive(SCALARS, lambda x: st.dictionaries(st.text(), x, max_size=3), max_leaves=9))
 @settings(max_examples=200)
 def test_yaml_is_read_as_it_was_meant(value: object) -> None:
     assert documents(to_yaml([{"value": value}])) == [{"value": value}]
