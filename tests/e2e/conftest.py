@@ -16,6 +16,8 @@ from localcluster.cluster import current_kubeconfig
 SERVED = "served".ljust(63, "d")
 """A namespace whose name is as long as can be."""
 NAMESPACES = (SERVED, "external", "bundles", "cancelled", "disturbed", "bystander")
+SETTING = "volumeStatistics.enabled=true"
+"""With which the operator is installed, each time: other modules may need it afterwards."""
 LOGIN, PASSWORD = "git-login", "of-the-repository"
 HOSTILE = (
     '\'; DROP TABLE dag; --\n"$(HOME)" `id` $$ %(sql)s 100% {{ 1 + 1 }} {% raw %}\n[core]\nexecutor = Evil\n'
@@ -51,7 +53,7 @@ def platform(node_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("private")
     write_dag(folder, "private")
     with turn("operator", alone=False), turn("preparation", alone=True):
-        platform.install_operator("volumeStatistics.enabled=true")
+        platform.install_operator(SETTING)
         platform.install_git({"dags": QUICKSTART / "dags"})
         platform.install_git({"dags": folder}, LOGIN, PASSWORD)
     return platform

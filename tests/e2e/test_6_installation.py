@@ -10,7 +10,7 @@ import pytest
 from airfield.airflow.rest import Airflow
 from clusters import turn
 from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM, Platform
-from e2e.conftest import settled
+from e2e.conftest import SETTING, settled
 from e2e.databases import DatabaseServer
 from e2e.environments import Environment, Object
 from e2e.waiting import Stopwatch, eventually
@@ -56,7 +56,7 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             _repaired(environment)
             yield environment
         finally:
-            platform.install_operator()
+            platform.install_operator(SETTING)
 
 
 def _pods(platform: Platform) -> set[str]:
@@ -153,7 +153,7 @@ def test_uninstalled_and_installed_again(environment: Environment) -> None:
     platform.kubectl("get", "crd", *(f"{name}.airfield.dev" for name in CRDS))
     assert environment.ask(_logged_in), "it runs on, whatever the operator's last look came to"
 
-    platform.install_operator()
+    platform.install_operator(SETTING)
     _until_led(platform, pods)
     watch.lap("installed again, and a replica leads")
     assert environment.picture() == before

@@ -90,8 +90,9 @@ class Controller:
             finalizers = environment.metadata.finalizers
             if meta.FINALIZER in finalizers:
                 return await self._ensure(environment, body)
-            await self._set_finalizers(environment, [*finalizers, meta.FINALIZER])
-            return None  # the answer is news: the next pass is of what is there by then, if it is still there
+            if not await self._set_finalizers(environment, [*finalizers, meta.FINALIZER]):
+                return None  # deleted before it was begun: what would be made of it now nobody would remove
+            return await self.reconcile(key)  # as it is now: somebody may have changed it meanwhile
 
     async def _ensure(self, environment: AirflowEnvironment, body: Mapping[str, Any]) -> float:
         wished = self._memory.wish(environment)
@@ -194,8 +195,8 @@ class Controller:
         await self._report(Pass(environment, body, {ConditionType.HEALTHY: outcome}, deleting=True))
         return outcome.after
 
-    async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> None:
-        """Set them, and tell what the environment is now, or that it is gone."""
+    async def _set_finalizers(self, environment: AirflowEnvironment, finalizers: list[str]) -> bool:
+        """Whether the environment is still there."""
         metadata = environment.metadata
         key = metadata.namespace, metadata.name
         ref = Ref(meta.API_VERSION, "AirflowEnvironment", *key)
@@ -206,10 +207,11 @@ class Controller:
             self._forget(key)  # before those are told who wait for what it had
             if known is not None and known["metadata"]["uid"] == metadata.uid:
                 self._doors.tell(AIRFLOW_ENVIRONMENT, known, deleted=True)
-            return
+            return False
         if (live["metadata"].get("finalizers") or []) != finalizers:
             raise ApiError(409, "Conflict", f"somebody's admission policy does not let the finalizers be {finalizers}")
-        self._doors.tell(AIRFLOW_ENVIRONMENT, live, deleted=False)
+        self._doors.resources.observe(self._doors.resources.environments, key, live)
+        return True
 
     def _forget(self, key: tuple[str, str]) -> None:
         """Take in that an environment is gone."""
