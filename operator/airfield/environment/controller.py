@@ -210,6 +210,7 @@ class Controller:
             return False
         if (live["metadata"].get("finalizers") or []) != finalizers:
             raise ApiError(409, "Conflict", f"somebody's admission policy does not let the finalizers be {finalizers}")
+        # Not told: it was written over the version that was seen, so nothing but the finalizers is new in it.
         self._doors.resources.observe(self._doors.resources.environments, key, live)
         return True
 
