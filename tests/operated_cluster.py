@@ -219,7 +219,7 @@ def define(cluster: Cluster) -> None:
 def undefine(cluster: Cluster) -> None:
     """Have it forget those that are in use, and whatever there is of them.
 
-    Of one that is in no use (a TLSRoute's) Kubernetes 1.36 was seen to say for minutes that its storage is initialising.
+    Of one in no use (a TLSRoute's) Kubernetes 1.36 was seen to say for minutes that its storage is initialising.
     """
     kubectl(cluster, "delete", "--ignore-not-found", *DEFINED)
 
