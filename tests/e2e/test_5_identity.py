@@ -54,6 +54,10 @@ USERS = {
     }.items()
 }
 SERVICES = {"deployer": ("identity-owners", secrets.token_urlsafe())}
+DAG, RUNS = "/dags/hello", "/api/v2/dags/hello/dagRuns"
+RUN = {"logical_date": None}
+LOGIN = f"/api/v2/auth/login?next={SITE}"
+"""Where Airflow's pages send people who are not logged in. Whoever begins here spares a browser seconds of work."""
 
 
 @dataclass
@@ -67,15 +71,15 @@ class Site:
     url: str
     """As programs in the cluster reach it."""
 
-    def enter(self, page: Page, who: str) -> None:
-        """Log in at the provider, as somebody who opens Airflow for the first time."""
-        page.goto(SITE)
+    def enter(self, page: Page, who: str, at: str = f"{LOGIN}{DAG}") -> None:
+        """Log in at the provider, as somebody who opens Airflow for the first time. `at`: what is opened."""
+        page.goto(SITE + at)
         page.get_by_text("Sign In with").click()
         page.locator("#username").fill(who)
         page.locator("#password").fill(USERS[who][1])
         page.locator("#kc-login").click()
         # Not only at the address that the provider sends back to: who goes on from there is not logged in yet.
-        page.wait_for_url(lambda url: url.startswith(SITE) and "oauth-authorized" not in url)
+        page.wait_for_url(lambda url: url.startswith(SITE) and "oauth-authorized" not in url, wait_until="commit")
 
     def of(self, who: str, client: str = "console") -> str:
         """A token of the provider's for somebody."""
@@ -123,10 +127,6 @@ def fetch(page: Page, path: str, body: Any = None) -> tuple[int, Any]:
     """What a script of the page is answered, which has nothing but the browser's cookies."""
     status, said = page.evaluate(FETCH, [path, body])
     return status, said
-
-
-RUNS = "/api/v2/dags/hello/dagRuns"
-RUN = {"logical_date": None}
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +208,7 @@ async def _knows_hello(airflow: Airflow) -> bool:
 
 def test_an_owner_logs_in_and_runs_a_dag(site: Site) -> None:
     with window(site.browser) as page:
-        site.enter(page, "olga")
-        page.goto(f"{SITE}/dags/hello")
+        site.enter(page, "olga", DAG)  # whom Airflow's page sends to log in, and who comes back to it
         expect(page.get_by_role("button", name="Trigger")).to_be_enabled()
         status, started = fetch(page, RUNS, RUN)
         assert status == 200, started
@@ -238,7 +237,6 @@ def ended(site: Site, run: str) -> Json:
 def test_a_viewer_sees_and_may_not_run(site: Site) -> None:
     with window(site.browser) as page:
         site.enter(page, "vera")
-        page.goto(f"{SITE}/dags/hello")
         expect(page.get_by_text("Latest Run").first).to_be_visible()
         # Airflow shows the button to trigger a run to everybody; what counts is what it does.
         assert fetch(page, RUNS, RUN)[0] == 403
@@ -326,8 +324,7 @@ def test_accounts_of_the_provider_have_no_password(site: Site) -> None:
 def test_who_sets_a_password_keeps_the_account(site: Site) -> None:
     mark = site.mark("vera")
     with window(site.browser) as page:
-        site.enter(page, "vera")
-        page.goto(f"{SITE}/auth/resetmypassword/form")
+        site.enter(page, "vera", f"{LOGIN}/auth/resetmypassword/form")
         page.locator("#password").fill("a-password-of-her-own")
         page.locator("#conf_password").fill("a-password-of-her-own")
         page.locator("button[type=submit]").click()
@@ -340,7 +337,7 @@ def test_the_administrator_gets_in_without_the_provider(site: Site) -> None:
     site.provider.kill()
     name, password = login(site.environment.platform, NAMESPACE, NAME)
     with window(site.browser) as page:
-        page.goto(SITE)
+        page.goto(f"{SITE}{LOGIN}{DAG}")
         page.get_by_text("Log in as the first administrator").click()
         page.locator("#username").fill(name)
         page.locator("#password").fill("admin")
@@ -349,7 +346,7 @@ def test_the_administrator_gets_in_without_the_provider(site: Site) -> None:
         page.locator("#username").fill(name)
         page.locator("#password").fill(password)
         page.locator("input[type=submit]").click()
-        page.wait_for_url(lambda url: "/auth/" not in url)
+        page.wait_for_url(lambda url: "/auth/" not in url, wait_until="commit")
         assert fetch(page, "/api/v2/connections")[0] == 200
     assert site.call("POST", "/auth/token", {"username": name, "password": password})[0] == 201
     assert site.environment.condition("Ready")["status"] == "True"
