@@ -50,9 +50,9 @@ test-fast: setup ## Only the tests that need no cluster
 
 .PHONY: lint
 lint: setup ## Lint, types, import contracts, generated files
-	.venv/bin/ruff check operator tools tests examples
-	.venv/bin/ruff format --check operator tools tests examples
-	.venv/bin/mypy operator tools tests
+	.venv/bin/ruff check operator tools tests examples charts images
+	.venv/bin/ruff format --check operator tools tests examples charts images
+	.venv/bin/mypy operator tools tests charts/airflow/files images/airflow
 	.venv/bin/lint-imports
 	$(PYTHON) -m airfield.api.generate --check
 	$(PYTHON) -m chartdocs --check

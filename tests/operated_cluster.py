@@ -421,8 +421,8 @@ class Team:
         return await eventually(stuck, seconds)
 
     async def objects(self, name: str = "demo", *, metadata_only: bool = False) -> dict[Ref, Json]:
-        """Everything that carries the environment's label."""
-        selector = f"airfield.dev/environment={name}"
+        """Everything that carries the environment's label; with "" for a name, all of such kinds in the namespace."""
+        selector = f"airfield.dev/environment={name}" if name else ""
         lists = await asyncio.gather(*(self._list(kind, selector, metadata_only) for kind in CHILD_KINDS))
         return {Ref.of(obj): obj for objects in lists for obj in objects}
 

@@ -234,7 +234,7 @@ async def test_a_namespace_for_other_stages(team: Team) -> None:
 async def test_what_the_api_server_refuses(team: Team) -> None:
     two = [{"name": "main", "git": GIT}, {"name": "main", "image": {"path": "/opt/airflow/dags"}}]
     await team.refused("spec.dags.bundles[1]", "Duplicate value", "main", dags={"bundles": two})
-    await team.refused("[core]", "fernet_key", "cannot be set", config={"core": {"fernet_key": "x"}})
+    await team.refused("[core]", "fernet_key", "remove what is set", config={"core": {"fernet_key": "x"}})
     environment = [{"name": "AIRFLOW__CORE__FERNET_KEY", "value": "x"}]
     await team.refused("spec.env[0].name", "belongs to the operator", env=environment)
     await team.refused("metadata.name", "at most 40 characters", name="a" * 41)

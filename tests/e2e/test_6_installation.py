@@ -1,5 +1,6 @@
 """The operator is upgraded, removed and installed again; an environment that runs does not notice."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 
 from airfield.airflow.rest import Airflow
 from clusters import turn
-from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM, Platform
+from demo.platform import OPERATOR_CHART, REPOSITORY, SYSTEM, Platform, PlatformError
 from e2e.conftest import SETTING, settled
 from e2e.databases import DatabaseServer
 from e2e.environments import Environment, Object
@@ -42,6 +43,13 @@ def _later_rights() -> list[Object]:
     return found
 
 
+def _take_later_rights(platform: Platform) -> None:
+    """What runs from now on has the rights that its own chart gives it."""
+    for right in _later_rights():
+        where = ("-n", right["metadata"]["namespace"]) if "namespace" in right["metadata"] else ()
+        platform.kubectl(*where, "delete", right["kind"], right["metadata"]["name"], "--ignore-not-found")
+
+
 @pytest.fixture(scope="module")
 def environment(server: DatabaseServer) -> Iterator[Environment]:
     """Looked after by the operator as the previous chart installs it."""
@@ -56,6 +64,7 @@ def environment(server: DatabaseServer) -> Iterator[Environment]:
             _repaired(environment)
             yield environment
         finally:
+            _take_later_rights(platform)
             platform.install_operator(SETTING)
 
 
@@ -120,6 +129,7 @@ def test_upgrade_from_the_previous_release(environment: Environment) -> None:
     watch = Stopwatch()
     platform.helm(*_documented())
     watch.lap("upgraded")
+    _take_later_rights(platform)
     _until_led(platform, pods)
     watch.lap("a new replica leads")
     assert environment.picture() == before
@@ -133,12 +143,22 @@ def test_a_replica_is_drained(environment: Environment) -> None:
     platform = environment.platform
     before, leader = _picture_without_services(environment), _leader(platform)
     watch = Stopwatch()
-    platform.kubectl("-n", SYSTEM, "delete", "pod", leader, "--wait=false")
+    _evict(platform, leader)
+    (other,) = _pods(platform) - {leader}
+    with pytest.raises(PlatformError, match="disruption budget"):
+        _evict(platform, other)
     # Mostly the other one; but the new pod may be faster, since the Lease is given back at once.
     eventually("takeover", lambda: _leader(platform) not in {leader, ""})
-    assert watch.lap("the leader's pod deleted: another one leads") < 30
+    assert watch.lap("the leader's pod evicted: another one leads") < 30
     _repaired(environment)
     assert _picture_without_services(environment) == before
+
+
+def _evict(platform: Platform, pod: str) -> None:
+    """As `kubectl drain` does it."""
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": SYSTEM}}
+    path = f"/api/v1/namespaces/{SYSTEM}/pods/{pod}/eviction"
+    platform.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
 
 
 def test_uninstalled_and_installed_again(environment: Environment) -> None:

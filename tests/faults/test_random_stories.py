@@ -33,13 +33,14 @@ DEFAULTS: tuple[Json, ...] = (
     {"version": VERSION, "executor": "LocalExecutor", "env": [{"name": "FROM_CLASS", "value": "y"}]},
 )
 LABELS: tuple[dict[str, str], ...] = ({}, {"cost-centre": "1"}, {"cost-centre": "2", "owner": "me"})
-CHILDREN = (
-    (kinds.DEPLOYMENT, "scheduler"),
-    (kinds.CONFIG_MAP, "config"),
-    (kinds.SERVICE, "api-server"),
-    (kinds.SERVICE_ACCOUNT, "airflow"),
-    (kinds.NETWORK_POLICY, "default"),
+CHILDREN: tuple[tuple[kinds.Kind, str, Json], ...] = (
+    (kinds.DEPLOYMENT, "scheduler", {"spec": {"replicas": 3}}),
+    (kinds.CONFIG_MAP, "config", {"data": {"airflow.cfg": "[core]"}}),
+    (kinds.SERVICE, "api-server", {"spec": {"selector": {"app.kubernetes.io/component": "scheduler"}}}),
+    (kinds.SERVICE_ACCOUNT, "airflow", {"automountServiceAccountToken": True}),
+    (kinds.NETWORK_POLICY, "default", {"spec": {"egress": [{}]}}),
 )
+"""Some of what an environment has, and how somebody spoils it."""
 RESTARTS = 2
 """The most in one story: they take longer than everything else."""
 SECRETS = ("api", "jwt", "admin", "database")
@@ -111,20 +112,22 @@ class Stories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.environments)
     @rule(name=names, child=st.sampled_from(CHILDREN))
-    def delete_a_child(self, name: str, child: tuple[kinds.Kind, str]) -> None:
+    def delete_a_child(self, name: str, child: tuple[kinds.Kind, str, Json]) -> None:
         self.do(self.kube.delete(self.team.ref(child[0], f"{name}-{child[1]}")))
 
     @precondition(lambda self: self.world.environments)
-    @rule(name=names, child=st.sampled_from(CHILDREN), label=st.sampled_from(("airfield.dev/tenant", "mine")))
-    def edit_a_child(self, name: str, child: tuple[kinds.Kind, str], label: str) -> None:
-        edit = {"metadata": {"labels": {label: "thieves"}}}
-        if label == "mine":
-            edit = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
+    @rule(name=names, child=st.sampled_from(CHILDREN), what=st.sampled_from(("tenant", "manager", "content")))
+    def edit_a_child(self, name: str, child: tuple[kinds.Kind, str, Json], what: str) -> None:
+        edit = {
+            "tenant": {"metadata": {"labels": {"airfield.dev/tenant": "thieves"}}},
+            "manager": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}},
+            "content": child[2],
+        }[what]
         self.do(self.kube.patch(self.team.ref(child[0], f"{name}-{child[1]}"), edit))
 
     @precondition(lambda self: self.world.environments)
     @rule(name=names, child=st.sampled_from(CHILDREN))
-    def label_a_child_away(self, name: str, child: tuple[kinds.Kind, str]) -> None:
+    def label_a_child_away(self, name: str, child: tuple[kinds.Kind, str, Json]) -> None:
         edit = {"metadata": {"labels": {"airfield.dev/environment": None}}}
         self.do(self.kube.patch(self.team.ref(child[0], f"{name}-{child[1]}"), edit))
 
@@ -204,11 +207,20 @@ class Stories(RuleBasedStateMachine):
                 return True
 
             await eventually(same, 90, pause=SLOWLY)
+            if name not in world.environments:
+                await eventually(lambda name=name: self.nothing_is_left(name), 90)  # type: ignore[misc]
         await self.team.settled_versions("a")
         writes = len(self.site.proxy.writes(self.team.namespace))
         await self.team.settled_versions("b")
         assert len(self.site.proxy.writes(self.team.namespace)) == writes, "writes go on"
         await fresh.leave()
+
+    async def nothing_is_left(self, name: str) -> bool:
+        """Not of what has lost its labels either: Kubernetes' own collector removes it."""
+        refs = (await self.team.objects("")).keys()
+        left = {ref for ref in refs if ref.name.startswith(f"{name}-") and not outlives(f"{ref.kind} ")}
+        assert not left, f"left of {name}: {left}"
+        return True
 
 
 def outlives(what: str) -> bool:

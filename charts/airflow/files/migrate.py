@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.absolute()))
-import airfield_database  # type: ignore[import-not-found]
+import airfield_database
 
 SCHEMA = Path("/opt/airfield")
 TERMINATION_LOG = Path("/dev/termination-log")

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import airfield_database  # type: ignore[import-not-found]
+import airfield_database
 
 STALE_SECONDS = {"started": 30, "ready": 30, "alive": 120}
 WAIT_SECONDS = {"started": 20, "ready": 0, "alive": 0}

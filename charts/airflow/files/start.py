@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import airfield_database  # type: ignore[import-not-found]
+import airfield_database
 
 PAUSE_SECONDS = 1.0
 

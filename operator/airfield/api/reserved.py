@@ -84,11 +84,12 @@ def reserved_variable(name: str) -> bool:
 
 
 # `resolve` says which layer set a reserved name, so the models let it pass; and only `resolve` sees an option that is
-# spelled in upper case, because the API server can bound the cost of no function of a map's key.
+# spelled in upper case, because the API server can bound the cost of no function of a map's key. Nor of a message that
+# names the option alone: all of the section's are few enough.
 CONFIG_RULES: Final = tuple(
     Rule(
         f"!('{section}' in self) || !{[*keys]}.exists(k, {[*_VARIANTS]}.exists(v, (k + v) in self['{section}']))",
-        f"[{section}] {', '.join(keys)}: belong to the operator and cannot be set",
+        f"[{section}] {', '.join(keys)}: belong to the operator; remove what is set of them",
     )
     for section, keys in RESERVED_CONFIG.items()
 )

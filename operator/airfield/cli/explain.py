@@ -80,6 +80,7 @@ def fields(effective: Effective) -> Iterator[Field]:
         yield from _leaves({f"databaseServers[{effective.server.name}]": effective.server.to_json()}, "", {}, blueprint)
     if effective.exposed is not None:
         yield from _exposure(effective.exposed, effective.origins, blueprint)
+    yield from _network(effective, blueprint)
     yield Field("valuesTemplate", *(("(custom)", blueprint) if effective.values_template else ("(bundled)", "chart")))
     identity = effective.identity
     if identity is not None:
@@ -101,6 +102,15 @@ def _exposure(exposed: Exposed, origins: Mapping[str, str], blueprint: str) -> I
     parts = {"ingress": exposed.ingress, "gateway": exposed.gateway}
     given = {name: part.to_json() for name, part in parts.items() if part is not None}
     yield from _leaves({"exposure": given}, "", {}, blueprint)
+
+
+def _network(effective: Effective, blueprint: str) -> Iterator[Field]:
+    """What is reached and reaches in beside what Airflow needs, as far as somebody says something of it."""
+    for number, egress in enumerate(effective.network.egress):
+        where = f"network.egress[{number}]"
+        yield Field(where, egress.to_json(), effective.origins.get(where, blueprint))
+    rest = {name: value for name, value in effective.network.to_json().items() if name != "egress" and value}
+    yield from _leaves({"network": rest}, "", {}, blueprint)
 
 
 async def _chart_options(effective: Effective, tools: Tools, kube_version: str | None) -> list[Field]:

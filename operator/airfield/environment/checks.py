@@ -131,11 +131,14 @@ def apply_ceilings(merged: Merged, blueprint: AirflowEnvironmentClass) -> None:
     most = {
         kind: value for kind, value in (ceilings.to_json() if ceilings else {}).items() if kind in {"cpu", "memory"}
     }
-    for name, component in merged.settings["components"].items():
-        limits = component.setdefault("resources", {}).setdefault("limits", {})
+    containers = {f"components.{name}": component for name, component in merged.settings["components"].items()}
+    if "embedded" in (database := merged.settings["database"]):
+        containers["database.embedded"] = database["embedded"]
+    for where, container in containers.items():
+        limits = container.setdefault("resources", {}).setdefault("limits", {})
         for kind in most.keys() - limits.keys():
             limits[kind] = most[kind]
-            merged.origins[f"components.{name}.resources.limits.{kind}"] = f"ceiling of class {blueprint.metadata.name}"
+            merged.origins[f"{where}.resources.limits.{kind}"] = f"ceiling of class {blueprint.metadata.name}"
 
 
 def _above(where: str, value: object, ceiling: object, blueprint: AirflowEnvironmentClass) -> Problem:

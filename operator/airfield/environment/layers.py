@@ -63,6 +63,22 @@ def _lay(merged: Merged, below: Json, above: Mapping[str, Any], path: str, layer
             merged.origins[here] = layer
 
 
+def fill(merged: Merged, layer: Layer) -> None:
+    """Take from a layer what none has set: of a union's member, say, that another one had replaced in between."""
+    _fill(merged, merged.settings, layer.settings, "", layer.name)
+
+
+def _fill(merged: Merged, above: Json, below: Mapping[str, Any], path: str, layer: str) -> None:
+    for key, value in below.items():
+        here = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            merged.origins.pop(here, None)  # a leaf as long as it was empty
+            _fill(merged, above.setdefault(key, {}), value, here, layer)
+        elif key not in above:
+            above[key] = value
+            merged.origins[here] = layer
+
+
 def _forget(merged: Merged, path: str) -> None:
     for known in [known for known in merged.origins if known == path or known.startswith(f"{path}.")]:
         del merged.origins[known]

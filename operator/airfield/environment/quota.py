@@ -14,8 +14,6 @@ from airfield.environment.resolve import Effective
 
 Key = tuple[str, str]
 
-DATABASE: Final[Mapping[str, str]] = {"cpu": "100m", "memory": "128Mi"}
-"""What the bundled chart requests for an embedded database, if nobody says."""
 MEBI: Final = 1024**2
 MILLI: Final = Decimal("0.001")
 
@@ -65,8 +63,7 @@ def asked(effective: Effective, claims: Mapping[str, str] | None = None) -> Ask:
     volumes = {f"{effective.name}-logs": _amount((settings.get("logs", {}).get("persistentVolume") or {}).get("size"))}
     if effective.database_mode == "embedded":
         embedded = settings.get("database", {}).get("embedded") or {}
-        own = embedded.get("resources", {})
-        components.append(("database", 1, {**own, "requests": {**DATABASE, **own.get("requests", {})}}))
+        components.append(("database", 1, embedded.get("resources", {})))
         volumes[f"{effective.name}-db"] = _amount(embedded.get("size"))
     for name, size in (claims or {}).items():
         volumes[name] = max(volumes.get(name, Decimal(0)), size_of(size))

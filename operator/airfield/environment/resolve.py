@@ -38,13 +38,22 @@ from airfield.environment.checks import (
 from airfield.environment.exposure import Exposed, check_base_url, exposed
 from airfield.environment.governance import check_labels, check_policy, check_stage
 from airfield.environment.identity import Identity, resolve_identity
-from airfield.environment.layers import Layer, merge
+from airfield.environment.layers import Layer, fill, merge
 from airfield.environment.reasons import Reason
 
+EMBEDDED: Final[Mapping[str, Any]] = {
+    "database": {
+        "embedded": {
+            "size": "5Gi",
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        }
+    }
+}
+"""What an embedded database has if nobody says otherwise; also where a layer in between wants another kind."""
 BUNDLED: Final[Mapping[str, Any]] = {
+    **EMBEDDED,
     "executor": "KubernetesExecutor",
     "deletionPolicy": "Orphan",
-    "database": {"embedded": {"size": "5Gi"}},
     "logs": {"persistentVolume": {"size": "5Gi", "accessMode": "ReadWriteMany"}},
     "components": {
         "apiServer": {
@@ -158,6 +167,8 @@ def resolve(
             f" (allowed: {allowed}); ask the platform team",
         )
     merged = merge(layers(environment, blueprint))
+    if "embedded" in merged.settings["database"]:
+        fill(merged, Layer(BUNDLED_LAYER, EMBEDDED))
     apply_ceilings(merged, blueprint)
     try:
         settings = _settings(json.dumps(merged.settings))
@@ -209,6 +220,7 @@ def resolve(
             **{f"labels[{key}]": "environment" for key in spec.labels or ()},
             **{f"exposure.{key}": "environment" for key in (spec.exposure.to_json() if spec.exposure else ())},
             **{f"labels[{key}]": f"tenant {tenant.metadata.name}" for key in tenant.spec.labels or ()},
+            **{f"network.egress[{n}]": f"tenant {tenant.metadata.name}" for n in _added(blueprint, tenant)},
             "catalog.postgresImage": f"class {spec.class_name}" if own_postgres else BUNDLED_LAYER,
         },
     )
@@ -228,6 +240,12 @@ def validation_messages(error: ValidationError) -> list[str]:
 def _network(blueprint: AirflowEnvironmentClass, tenant: AirflowTenant) -> Network:
     network = blueprint.spec.network or Network()
     return network.model_copy(update={"egress": (*network.egress, *tenant.spec.egress)})
+
+
+def _added(blueprint: AirflowEnvironmentClass, tenant: AirflowTenant) -> range:
+    """Which of the network's ways out are the tenant's."""
+    first = len(blueprint.spec.network.egress) if blueprint.spec.network else 0
+    return range(first, first + len(tenant.spec.egress))
 
 
 def layers(environment: AirflowEnvironment, blueprint: AirflowEnvironmentClass) -> Iterator[Layer]:

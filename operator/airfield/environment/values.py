@@ -78,7 +78,7 @@ def context(
             "host": endpoint.host,
             "port": endpoint.port,
             "image": effective.postgres_image,
-            "size": embedded.get("size", "5Gi"),
+            "size": embedded.get("size", ""),
             "storageClassName": embedded.get("storageClassName", ""),
             "resources": embedded.get("resources", {}),
         },

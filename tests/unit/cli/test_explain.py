@@ -91,6 +91,26 @@ def test_who_gave_a_group_its_role(airfield: Airfield) -> None:
     assert found["identity.clientSecretRef.name"] == ("oidc", "environment")
 
 
+def test_who_opened_a_way_out(airfield: Airfield) -> None:
+    network = {"egress": [{"cidr": "10.0.0.0/8"}], "ingressFrom": ["ingress"]}
+    of_tenant = {"namespaces": [{"name": "ns"}], "allowedClasses": ["c"], "egress": [{"namespace": "data"}]}
+    parts = [
+        resource("AirflowEnvironment", "demo", {"className": "c", "stage": "dev"}, "ns"),
+        resource("AirflowEnvironmentClass", "c", {**CLASS, "network": network}),
+        resource("AirflowTenant", "t", of_tenant),
+    ]
+    found = explained(airfield, yaml.safe_dump_all(parts), "network")
+    assert {
+        path: (value.get("cidr") or value.get("namespace"), origin)
+        for path, (value, origin) in found.items()
+        if "egress" in path
+    } == {
+        "network.egress[0]": ("10.0.0.0/8", "class c"),
+        "network.egress[1]": ("data", "tenant t"),
+    }
+    assert found["network.ingressFrom"] == (["ingress"], "class c")
+
+
 async def test_no_field_is_without_an_origin(quickstart: Path) -> None:
     found = await find(Source((str(quickstart),)))
     effective = found.effective(("team-a-dev", "demo"))

@@ -47,7 +47,12 @@ def claim(name: str, *, born: int = 1, granted: Ask | None = None, wanted: Ask |
         ),
         (
             {
-                "database": {"embedded": {"size": "20Gi", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}},
+                "database": {
+                    "embedded": {
+                        "size": "20Gi",
+                        "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+                    }
+                },
                 "logs": {"persistentVolume": {"size": "1Gi"}},
             },
             "1.35",

@@ -1,8 +1,10 @@
 """Resolving: what comes from which layer, and every way in which it fails, with the words that a person reads."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from airfield.api.dags import DagBundle
 from airfield.api.environment import (
@@ -16,7 +18,7 @@ from airfield.api.environment_class import AirflowEnvironmentClass
 from airfield.api.tenant import AirflowTenant
 from airfield.environment.checks import Problem
 from airfield.environment.reasons import Reason
-from airfield.environment.resolve import POSTGRES_IMAGE, Unresolved, resolve, validation_messages
+from airfield.environment.resolve import EMBEDDED, POSTGRES_IMAGE, Unresolved, resolve, validation_messages
 from builders import CATALOG, SERVER, Json, blueprint, effective, environment, git_bundle, tenant
 
 
@@ -35,6 +37,12 @@ def resources(**amounts: Json) -> Json:
     return {"components": {"scheduler": {"resources": amounts}}}
 
 
+SMALL = {
+    "components": {
+        name: {"resources": {"limits": {"memory": "400Mi"}}}
+        for name in ("apiServer", "scheduler", "dagProcessor", "triggerer", "workers")
+    }
+}
 CEILINGS = {"ceilings": {"cpu": "2", "memory": "4Gi", "storage": "10Gi", "replicas": 2}}
 PROBLEMS: dict[str, tuple[Json, Json, Reason, tuple[str, ...]]] = {
     # name: (spec of the environment, spec of the class, reason, words of the message)
@@ -189,6 +197,18 @@ PROBLEMS: dict[str, tuple[Json, Json, Reason, tuple[str, ...]]] = {
         CEILINGS,
         Reason.CEILING_EXCEEDED,
         ("database.embedded.size", "11Gi", "10Gi"),
+    ),
+    "database-volume-as-bundled": (
+        {"database": {"embedded": {}}, "logs": {"persistentVolume": {"size": "1Gi"}}},
+        {"defaults": {"version": "stable", "database": {"server": {}}}, "ceilings": {"storage": "4Gi"}},
+        Reason.CEILING_EXCEEDED,
+        ("database.embedded.size", "5Gi", "4Gi"),
+    ),
+    "memory-of-database-as-bundled": (
+        {"database": {"embedded": {}}},
+        {"ceilings": {"memory": "400Mi"}, "defaults": {"version": "stable", **SMALL}},
+        Reason.CEILING_EXCEEDED,
+        ("database.embedded.resources.limits.memory", "512Mi", "400Mi"),
     ),
     "too-much-in-sum": (
         {"config": {f"b{number}": {"x": "y"} for number in range(20)}},
@@ -438,6 +458,39 @@ def test_ceilings_are_met_exactly() -> None:
         blueprint(**CEILINGS),
     )
     assert found.version == "3.3.2"
+
+
+@pytest.mark.parametrize("of_class", [{}, {"database": {"server": {}}}, {"database": {"embedded": {}}}])
+def test_what_nobody_says_of_an_embedded_database(of_class: Json) -> None:
+    """It has a size, requests and limits, whatever kind the layers below wish for."""
+    bounds = {"ceilings": {"cpu": "2"}, "defaults": {"version": "stable", **of_class}, "databaseServers": [SERVER]}
+    found = effective(
+        environment(database={"embedded": {"resources": {"requests": {"cpu": "1"}}}}), blueprint(**bounds)
+    )
+    assert found.settings.to_json()["database"] == {
+        "embedded": {
+            "size": "5Gi",
+            "resources": {
+                "requests": {"cpu": "1", "memory": "128Mi"},
+                "limits": {"cpu": "2", "memory": "512Mi"},
+            },
+        }
+    }
+    where = "database.embedded"
+    assert {path: layer for path, layer in found.origins.items() if path.startswith("database")} == {
+        f"{where}.size": "bundled defaults",
+        f"{where}.resources.requests.cpu": "environment",
+        f"{where}.resources.requests.memory": "bundled defaults",
+        f"{where}.resources.limits.cpu": "ceiling of class standard",
+        f"{where}.resources.limits.memory": "bundled defaults",
+    }
+
+
+def test_the_chart_has_the_same_of_an_embedded_database() -> None:
+    """It renders alone, too."""
+    chart = Path(__file__).parents[3] / "charts" / "airflow" / "values.yaml"
+    given = yaml.safe_load(chart.read_text())["database"]["embedded"]
+    assert {key: given[key] for key in ("size", "resources")} == EMBEDDED["database"]["embedded"]
 
 
 def test_validation_messages_name_the_field_and_do_not_echo_the_value() -> None:

@@ -136,7 +136,12 @@ def test_the_bundled_template() -> None:
         "mode": "embedded",
         "host": "demo-db.team-a.svc",
         "port": 5432,
-        "embedded": {"image": "airfield/postgres:17", "size": "5Gi", "storageClass": ""},
+        "embedded": {
+            "image": "airfield/postgres:17",
+            "size": "5Gi",
+            "storageClass": "",
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        },
     }
     assert values["secrets"] == {key.value: f"demo-{key.value}" for key in Key if key is not Key.ADMIN}
     assert values["digests"] == {"demo-fernet": "0123"}
@@ -166,7 +171,7 @@ def test_databases_elsewhere() -> None:
 
 
 def test_embedded_resources_are_passed_on() -> None:
-    resources = {"requests": {"cpu": "1"}}
+    resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
     database = values_of(effective(environment(database={"embedded": {"resources": resources}})))["database"]
     assert database["embedded"]["resources"] == resources
 

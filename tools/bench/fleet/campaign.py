@@ -104,10 +104,10 @@ class _Campaign:
         return self._count - len(self.world.trouble.failing_ones([name for _, name in keys(self._count)]))
 
     @property
-    def _late(self) -> int:
-        """How many environments become Ready late, and may."""
+    def _troubled(self) -> set[str]:
+        """The names of environments that become Ready late or never."""
         names, trouble = [name for _, name in keys(self._count)], self.world.trouble
-        return len(trouble.slow_ones(names)) + len(trouble.huge_ones(names))
+        return {*trouble.slow_ones(names), *trouble.huge_ones(names), *trouble.failing_ones(names)}
 
     def _cluster(self) -> dict[str, float]:
         pids = self.world.cluster.pids()
@@ -143,8 +143,9 @@ class _Campaign:
                 return is_ready(environment)
 
             if self.world.trouble:
-                others = self._well - self._late
-                await self.api.until(ENVIRONMENTS, ready, others)
+                troubled = self._troubled
+                others = self._count - len(troubled)
+                await self.api.until(ENVIRONMENTS, lambda e: ready(e) and e["metadata"]["name"] not in troubled, others)
                 self.world.say(f"the {others} without trouble: Ready after {time.monotonic() - started:.1f} s")
             await self.api.until(ENVIRONMENTS, ready, self._well)
             await making

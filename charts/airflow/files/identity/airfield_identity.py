@@ -3,12 +3,14 @@
 The provider says who somebody is, groups say which roles they have, each time anew. One account has a password: the
 first administrator's, for when the provider is away.
 """
-# ruff: noqa: INP001, ANN, ARG002 - a file of a ConfigMap
+# ruff: noqa: INP001, ARG002 - a file of a ConfigMap, whose methods FAB calls with what it has
+# Airflow and FAB are not installed where types are checked.
 # mypy: ignore-errors
 
 import logging
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -47,21 +49,21 @@ LOGIN_PAGE = """
 class Session(OAuth2Session):
     """Asks the provider, and believes the class's authorities: REQUESTS_CA_BUNDLE would go before a session's own."""
 
-    def request(self, *args, **kwargs):
+    def request(self, *args: Any, **kwargs: Any) -> Any:
         return super().request(*args, **{"verify": SETTINGS.ca or None, "timeout": 10, **kwargs})
 
 
 class Provider(FlaskOAuth2App):
     client_cls = Session
 
-    def authorize_redirect(self, redirect_uri=None, **kwargs):
+    def authorize_redirect(self, redirect_uri: str | None = None, **kwargs: Any) -> Any:
         """To where Airflow says that it is, if it does: proxies may not say how people have come."""
         base = conf.get("api", "base_url", fallback="") or ""
         if redirect_uri and base.startswith(("https://", "http://")):
             redirect_uri = base.rstrip("/") + urlsplit(redirect_uri).path.removeprefix(urlsplit(base).path.rstrip("/"))
         return super().authorize_redirect(redirect_uri, **kwargs)
 
-    def load_server_metadata(self):
+    def load_server_metadata(self) -> Any:
         try:
             return super().load_server_metadata()
         except (requests.RequestException, ValueError) as error:
@@ -73,13 +75,13 @@ class LoginView(CustomAuthOAuthView):
     """The page with the provider's button, and the administrator's form. A refusal says why."""
 
     @property
-    def invalid_login_message(self):
+    def invalid_login_message(self) -> str:
         return g.get("airfield_refusal") or "You cannot be logged in now. Try again later."
 
     @expose("/login/")
     @expose("/login/<provider>")
     @no_cache
-    def login(self, provider=None):
+    def login(self, provider: str | None = None) -> Any:
         if provider is None and not g.user.is_authenticated:
             page = current_app.jinja_env.from_string(LOGIN_PAGE)
             return self.render_template(page, providers=self.appbuilder.sm.oauth_providers, title=self.title)
@@ -87,7 +89,7 @@ class LoginView(CustomAuthOAuthView):
 
     @expose("/login/administrator", methods=["GET", "POST"])
     @no_cache
-    def administrator(self):
+    def administrator(self) -> Any:
         form = LoginForm_db()
         if form.validate_on_submit():
             user = self.appbuilder.sm.auth_user_db(form.username.data, form.password.data)
@@ -104,13 +106,13 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
     authoauthview = LoginView
 
     @cached_property
-    def verifier(self):
+    def verifier(self) -> Verifier:
         return Verifier(SETTINGS, self.oauth_remotes[PROVIDER].load_server_metadata)
 
-    def set_oauth_session(self, provider, oauth_response):
+    def set_oauth_session(self, provider: str, oauth_response: Any) -> None:
         """The provider's tokens are kept nowhere: nothing asks it anything in somebody's name."""
 
-    def oauth_user_info(self, provider, resp):
+    def oauth_user_info(self, provider: str, resp: Any) -> Any:
         """The claims of the ID token, whose nonce authlib has compared."""
         try:
             return self.verifier.claims(resp["id_token"], SETTINGS.client_id)
@@ -118,14 +120,14 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
             g.airfield_refusal = str(refusal)
             raise
 
-    def auth_user_oauth(self, userinfo, rotate_session_id=True):
+    def auth_user_oauth(self, userinfo: Any, rotate_session_id: bool = True) -> Any:
         try:
             return self.admitted(userinfo, rotate_session_id)
         except Refused as refusal:
             g.airfield_refusal = str(refusal)
             return None
 
-    def admitted(self, claims, rotate_session_id):
+    def admitted(self, claims: Any, rotate_session_id: bool) -> Any:
         """The account that verified claims are about, with the roles that they give. Raises Refused."""
         who = person(claims, SETTINGS)
         user = self.find_user(username=who.username)
@@ -169,14 +171,14 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
         self.update_user_auth_stat(user)
         return user
 
-    def auth_user_db(self, username, password, rotate_session_id=True):
+    def auth_user_db(self, username: str, password: str, rotate_session_id: bool = True) -> Any:
         """Only the first administrator has a password."""
         if not self._is_administrator(username):
             log.warning("refused %r: only the first administrator logs in by password", username)
             return None
         return super().auth_user_db(username, password, rotate_session_id)
 
-    def reset_password(self, userid, password):
+    def reset_password(self, userid: Any, password: str) -> Any:
         """A password would not work, and would be kept in place of whose the account is."""
         user = self.get_user_by_id(userid)
         if user is None or not self._is_administrator(user.username):
@@ -185,14 +187,14 @@ class SecurityManager(FabAirflowSecurityManagerOverride):
         return super().reset_password(userid, password)
 
     @staticmethod
-    def _is_administrator(username):
+    def _is_administrator(username: str) -> bool:
         return str(username).casefold() == ADMINISTRATOR.read_text(encoding="utf-8").strip().casefold()
 
 
 class AuthManager(FabAuthManager):
     """Also exchanges the provider's tokens for Airflow's: POST /auth/token {"token": …}."""
 
-    def create_token(self, headers, body):
+    def create_token(self, headers: Any, body: Any) -> Any:
         if "token" not in body:
             return super().create_token(headers, body)
         sm = self.security_manager
