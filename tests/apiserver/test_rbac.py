@@ -165,7 +165,7 @@ async def _lives(team: Team) -> None:
 async def _finds_again(team: Team, kind: Kind) -> None:
     """Somebody takes the labels off an object: it seems to be missing, is found in the way, and is ours.
 
-    Until that happens: one that is applied at that moment for another reason has them back without being looked at.
+    Until the right to look has been used: what is applied just then for another reason has them back without a look.
     """
     found = await team.kube.list(kind, team.namespace, meta.LABEL_TENANT)
     ref, before = Ref.of(found[0]), found[0]["metadata"]["labels"]

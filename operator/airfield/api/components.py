@@ -8,7 +8,7 @@ from airfield.api.base import LIST_ATOMIC, Labels, Model, ObjectName, Quantity
 
 
 class Resources(Model):
-    """CPU and memory of one container; what is absent comes from the size."""
+    """CPU and memory of one container; what is absent comes from the layers below, limits also from ceilings."""
 
     class Amounts(Model):
         """Amounts of what a node has."""

@@ -25,12 +25,10 @@ class Problem:
     message: str
 
 
-def check_kind_of_database(
-    environment: AirflowEnvironment, settings: EnvironmentDefaults, merged: Merged
-) -> Iterator[Problem]:
+def check_kind_of_database(environment: AirflowEnvironment, merged: Merged) -> Iterator[Problem]:
     """The CRD keeps an environment from changing its mind; a class that changes its default must not do it either."""
     known = environment.status.database.mode if environment.status and environment.status.database else None
-    chosen = settings.database.to_json() if settings.database else {}
+    chosen = merged.settings["database"]
     if known is None or known in chosen:
         return
     now = next(iter(chosen), "nothing")

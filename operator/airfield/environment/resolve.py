@@ -167,6 +167,7 @@ def resolve(
             f" (allowed: {allowed}); ask the platform team",
         )
     merged = merge(layers(environment, blueprint))
+    moved = [*check_kind_of_database(environment, merged)]  # now that the layer is known that chose it
     if "embedded" in merged.settings["database"]:
         fill(merged, Layer(BUNDLED_LAYER, EMBEDDED))
     apply_ceilings(merged, blueprint)
@@ -181,7 +182,7 @@ def resolve(
         *check_bundles(spec.dags.bundles if spec.dags else ()),
         *check_resources(settings, blueprint),
         *check_priorities(merged),
-        *check_kind_of_database(environment, settings, merged),
+        *moved,
     ]
     version, image = _version(settings, blueprint, problems)
     server = _server(settings, blueprint, problems)

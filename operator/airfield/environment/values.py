@@ -9,7 +9,7 @@ from airfield.api.dags import REFRESH_SECONDS, DagBundle
 from airfield.api.network import in_namespace
 from airfield.environment.exposure import Exposed
 from airfield.environment.identity import Identity
-from airfield.environment.resolve import Effective
+from airfield.environment.resolve import EMBEDDED, Effective
 from airfield.environment.secrets import Key, connection_secret
 
 
@@ -78,7 +78,7 @@ def context(
             "host": endpoint.host,
             "port": endpoint.port,
             "image": effective.postgres_image,
-            "size": embedded.get("size", ""),
+            "size": embedded.get("size", EMBEDDED["database"]["embedded"]["size"]),
             "storageClassName": embedded.get("storageClassName", ""),
             "resources": embedded.get("resources", {}),
         },

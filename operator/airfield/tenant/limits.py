@@ -14,7 +14,7 @@ Manifest = dict[str, Any]
 
 NAME: Final = "airfield"
 FLOOR: Final[Mapping[str, list[Decimal]]] = {"cpu": [Decimal(1)], "memory": [Decimal(1024**3)], "storage": []}
-"""What the chart's migration Job and embedded database may take, whatever the ceilings of components are."""
+"""What the chart's migration Job may take, whatever the ceilings of components are."""
 DEFAULT_REQUESTS: Final[Mapping[str, str]] = {"cpu": "50m", "memory": "64Mi"}
 """Of containers that request nothing, as those of a DAG's own pods may: a quota needs a number."""
 

@@ -516,3 +516,12 @@ def test_the_class_cannot_move_an_environment_to_another_kind_of_database(kind: 
     assert problem.reason is Reason.DATABASE_CHANGED
     for words in (repr(kind), "class standard says 'server'", f"Set spec.database.{kind}"):
         assert words in problem.message
+
+
+def test_who_wants_to_move_a_database_is_named() -> None:
+    status = AirflowEnvironmentStatus(database=DatabaseStatus.model_validate({"mode": "server"}))
+    running = environment(stage="dev").model_copy(update={"status": status})
+    wishes = {"stages": [{"stage": "dev", "defaults": {"database": {"embedded": {}}}}]}
+    (problem,) = problems(running, blueprint(defaults={"version": "stable", "database": {"server": {}}}, **wishes))
+    assert problem.reason is Reason.DATABASE_CHANGED
+    assert "stage dev says 'embedded'" in problem.message
