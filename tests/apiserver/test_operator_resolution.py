@@ -33,6 +33,8 @@ class Mistake:
         return self.name
 
 
+MEND = "must mend"
+"""What is said to be done about what only the platform team can mend."""
 MISTAKES = (
     Mistake(
         "class",
@@ -96,19 +98,19 @@ MISTAKES = (
     Mistake(
         "template-raises",
         "TemplateFailed",
-        ("spec.valuesTemplate, line 2", "'nobody' is undefined"),
+        ("spec.valuesTemplate, line 2", "'nobody' is undefined", MEND),
         blueprint={"valuesTemplate": "a: 1\nb: {{ nobody.name }}\n"},
     ),
     Mistake(
         "template-is-no-yaml",
         "TemplateFailed",
-        ("spec.valuesTemplate", "line 1"),
+        ("spec.valuesTemplate", "line 1", MEND),
         blueprint={"valuesTemplate": "a: [1, 2\nb: {"},
     ),
     Mistake(
         "template-yields-a-list",
         "TemplateFailed",
-        ("spec.valuesTemplate", "one mapping of chart values, not list"),
+        ("spec.valuesTemplate", "one mapping of chart values, not list", MEND),
         blueprint={"valuesTemplate": "- a\n- b\n"},
     ),
     Mistake(
@@ -126,13 +128,13 @@ MISTAKES = (
     Mistake(
         "template-yields-unknown-values",
         "ChartFailed",
-        ("airflow", "nonsense"),
+        ("airflow", "nonsense", MEND),
         blueprint={"valuesTemplate": "nonsense: true\n"},
     ),
     Mistake(
         "chart-renders-a-cluster-role",
         "NotAdmitted",
-        ("ClusterRole 'mightier'", "not allowed in an environment"),
+        ("ClusterRole 'mightier'", "not allowed in an environment", MEND),
         tenant={"labels": {"violation": "kind"}},
     ),
     Mistake(

@@ -49,16 +49,21 @@ async def ensure_rendered(run: Run) -> Outcome:
             external=external,
         )
     except ValuesError as error:
-        return Stall(Reason.TEMPLATE_FAILED, str(error))
+        return Stall(Reason.TEMPLATE_FAILED, f"{error}; {_whose(run)} must mend it")
     except HelmError as error:
-        return Stall(Reason.CHART_FAILED, str(error))
+        advice = f"; if its values are wrong, {_whose(run)} must mend spec.valuesTemplate"
+        return Stall(Reason.CHART_FAILED, f"{error}{advice if run.effective.values_template else ''}")
     except NotAdmitted as error:
-        return Stall(Reason.NOT_ADMITTED, str(error))
+        return Stall(Reason.NOT_ADMITTED, f"{error}; {_whose(run)} must mend spec.valuesTemplate, or the chart")
     run.fit()
     run.objects = len(run.manifests)
     if run.previous.applied:
         run.doors.inventory.recognise(run.key, _lasting(run), run.previous.applied)
     return Done(f"{run.objects} objects")
+
+
+def _whose(run: Run) -> str:
+    return f"who looks after class {run.effective.class_name!r}"
 
 
 def _lasting(run: Run) -> list[Manifest]:
