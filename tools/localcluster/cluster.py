@@ -186,7 +186,9 @@ class Cluster:
         control_plane.create_pki(instance)
         control_plane.start(instance, processes)
         if instance.index is not None:
-            Runtime(instance).start(processes)
+            runtime = Runtime(instance)
+            runtime.start(processes)
+            runtime.load_own()
         control_plane.wait_until_ready(instance, processes)
         api = control_plane.api_of(instance)
         if not instance.options.bare:

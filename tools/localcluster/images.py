@@ -5,14 +5,13 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcluster import layers
+from localcluster.layers import Ctr
 from localcluster.workspace import LocalClusterError
-
-Ctr = Callable[..., bytes]
-"""Runs containerd's `ctr` with the given arguments and returns what it prints."""
 
 
 def write_program_image(program: Path, name: str, archive: Path) -> None:
@@ -51,15 +50,18 @@ def load(ctr: Ctr, archive: Path, tag: str | None = None) -> list[str]:
     Returns:
         The names by which pods can use the image.
     """
+    content = _describe(archive)
     wanted = names(archive, tag)
-    config, _ = _describe(archive)
     known = _known_images(ctr)
-    if all(name in known and _config_digest(ctr, known[name]) == config for name in wanted):
+    if all(name in known and _config_digest(ctr, known[name]) == content.config for name in wanted):
         return wanted
+    snapshots = layers.chain(content.layers)
+    layers.share(ctr, snapshots)
     output = ctr("images", "import", "--base-name", "import.airfield.dev/image", "--digests", str(archive)).decode()
     imported = [line.split()[1] for line in output.splitlines() if line.startswith("unpacking ")]
     if not imported:
         raise LocalClusterError(f"containerd found no image in {archive}: {output.strip()}")
+    layers.keep(ctr, snapshots)
     for name in wanted:
         if name not in imported:
             ctr("images", "tag", "--force", imported[0], name)
@@ -68,7 +70,7 @@ def load(ctr: Ctr, archive: Path, tag: str | None = None) -> list[str]:
 
 def names(archive: Path, tag: str | None = None) -> list[str]:
     """The full names of the image in `archive`, or of `tag` instead."""
-    found = [tag] if tag else _describe(archive)[1]
+    found = [tag] if tag else _describe(archive).names
     if not found:
         raise LocalClusterError(f"{archive} does not say what its image is called: pass a name, e.g. airfield/x:1")
     return sorted({full_name(name) for name in found})
@@ -90,23 +92,43 @@ def full_name(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
 
-def _describe(archive: Path) -> tuple[str, list[str]]:
-    """The digest of the image's configuration, which identifies it, and the names that the archive gives it."""
+@dataclass(frozen=True)
+class _Content:
+    """What an archive holds."""
+
+    config: str
+    """The digest of the image's configuration, which identifies it."""
+    layers: list[str]
+    """Digests of its unpacked layers, the lowest first."""
+    names: list[str]
+    """What the archive calls the image."""
+
+
+def _describe(archive: Path) -> _Content:
     try:
         with tarfile.open(archive) as tar:
             members = set(tar.getnames())
             if "manifest.json" in members:
                 entry = json.loads(_read(tar, "manifest.json"))[0]
-                return _digest(_read(tar, entry["Config"])), entry.get("RepoTags") or []
+                return _content(_read(tar, entry["Config"]), entry.get("RepoTags") or [])
             if "index.json" in members:
                 entry = json.loads(_read(tar, "index.json"))["manifests"][0]
-                manifest = json.loads(_read(tar, f"blobs/{entry['digest'].replace(':', '/')}"))
                 notes = entry.get("annotations", {})
                 name = notes.get("io.containerd.image.name") or notes.get("org.opencontainers.image.ref.name", "")
-                return manifest["config"]["digest"], [name] if "/" in name or ":" in name else []
+                manifest = json.loads(_blob(tar, entry["digest"]))
+                config = _blob(tar, manifest["config"]["digest"])
+                return _content(config, [name] if "/" in name or ":" in name else [])
     except (OSError, tarfile.TarError) as error:
         raise LocalClusterError(f"image archive {archive} cannot be read: {error}") from error
     raise LocalClusterError(f"{archive} is no image archive: it has neither manifest.json nor index.json")
+
+
+def _content(config: bytes, names: list[str]) -> _Content:
+    return _Content(_digest(config), json.loads(config)["rootfs"]["diff_ids"], names)
+
+
+def _blob(tar: tarfile.TarFile, digest: str) -> bytes:
+    return _read(tar, f"blobs/{digest.replace(':', '/')}")
 
 
 def _known_images(ctr: Ctr) -> dict[str, str]:

@@ -59,7 +59,7 @@ class Runtime:
         return self.instance.folder / "containerd.sock"
 
     def start(self, processes: Processes) -> None:
-        """Start containerd and give it the node's own images."""
+        """Start containerd."""
         folder = self.instance.folder
         if len(str(self.socket)) > 90:
             raise LocalClusterError(f"{folder} is too long a path for sockets: set AIRFIELD_CACHE to a shorter one")
@@ -74,6 +74,9 @@ class Runtime:
             return self.socket.exists() and self._ctr("version").returncode == 0
 
         wait_for("containerd's start", answers, seconds=30, hint=f"see {folder / 'logs' / 'containerd.log'}")
+
+    def load_own(self) -> None:
+        """Import the images that the node itself needs."""
         for program, image in (("pause", PAUSE_IMAGE), ("coredns", COREDNS_IMAGE)):
             self.load(_program_image(program, image))
 

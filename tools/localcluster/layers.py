@@ -1,0 +1,105 @@
+"""Layers of images, unpacked once for all nodes of this machine.
+
+Unpacking is most of what loading an image costs. Whatever lies below a container's own files is never written to, so
+nodes can share it: a node's snapshot of a layer is a link to a folder of the cache.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from localcluster.workspace import cache_folder, clusters_folder, locked
+
+Ctr = Callable[..., bytes]
+"""Runs containerd's `ctr` with the given arguments and returns what it prints."""
+
+KEPT_SECONDS = 7 * 24 * 3600
+"""How long a layer is kept that no node has and that none has asked for."""
+
+
+def chain(layers: Sequence[str]) -> list[str]:
+    """What containerd calls the snapshot of each layer: a digest of it and of all below it.
+
+    See https://github.com/opencontainers/image-spec/blob/main/config.md#layer-chainid.
+
+    >>> chain(["sha256:aa"])
+    ['sha256:aa']
+    >>> chain(["sha256:aa", "sha256:bb"])[1][:15]
+    'sha256:d53e4d1b'
+    """
+    names: list[str] = []
+    for layer in layers:
+        below = f"{names[-1]} {layer}" if names else ""
+        names.append(f"sha256:{hashlib.sha256(below.encode()).hexdigest()}" if below else layer)
+    return names
+
+
+def share(ctr: Ctr, names: Sequence[str]) -> None:
+    """Give a node those of an image's snapshots that the cache has, so that nobody unpacks them again.
+
+    Args:
+        ctr: runs the client of the node's containerd.
+        names: of the snapshots, the lowest first; see `chain`.
+    """
+    with locked(_folder() / ".lock"):
+        known = _snapshots(ctr)
+        for below, name in zip(["", *names], names, strict=False):
+            layer = _layer(name)
+            if not layer.exists():
+                return
+            os.utime(layer)
+            if name not in known:
+                key = str(uuid.uuid4())  # an end in the middle hinders nobody later
+                place = _place(ctr("snapshots", "prepare", "--mounts", key, *filter(None, [below])))
+                place.rmdir()
+                place.symlink_to(layer)
+                ctr("snapshots", "commit", name, key)
+
+
+def keep(ctr: Ctr, names: Sequence[str]) -> None:
+    """Move what a node has unpacked of an image into the cache; arguments as for `share`."""
+    with locked(_folder() / ".lock"):
+        for name in names:
+            layer = _layer(name)
+            if not layer.exists():
+                key = str(uuid.uuid4())
+                place = _place(ctr("snapshots", "view", "--mounts", key, name))
+                ctr("snapshots", "remove", key)
+                place.rename(layer)
+                place.symlink_to(layer)
+        _prune()
+
+
+def _prune() -> None:
+    """Remove what nobody needs."""
+    links = clusters_folder().glob("*/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs")
+    used = {link.readlink() for link in links if link.is_symlink()}
+    for layer in set(_folder().glob("sha256-*")) - used:
+        if layer.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(layer)
+
+
+def _snapshots(ctr: Ctr) -> set[str]:
+    return {line.split()[0] for line in ctr("snapshots", "list").decode().splitlines()[1:]}
+
+
+def _place(mounts: bytes) -> Path:
+    """Where the files of a snapshot's topmost layer are, by what is mounted for it."""
+    (mount,) = json.loads(mounts)
+    if mount["Type"] == "bind":
+        return Path(mount["Source"])
+    options = dict(option.partition("=")[::2] for option in mount["Options"])
+    return Path(options.get("upperdir") or options["lowerdir"].partition(":")[0])
+
+
+def _folder() -> Path:
+    return cache_folder() / "layers"
+
+
+def _layer(name: str) -> Path:
+    return _folder() / name.replace(":", "-")
