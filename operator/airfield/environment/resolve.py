@@ -42,16 +42,12 @@ from airfield.environment.layers import Layer, fill, merge
 from airfield.environment.reasons import Reason
 
 EMBEDDED: Final[Mapping[str, Any]] = {
-    "database": {
-        "embedded": {
-            "size": "5Gi",
-            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
-        }
-    }
+    "size": "5Gi",
+    "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
 }
 """What an embedded database has if nobody says otherwise; also where a layer in between wants another kind."""
 BUNDLED: Final[Mapping[str, Any]] = {
-    **EMBEDDED,
+    "database": {"embedded": EMBEDDED},
     "executor": "KubernetesExecutor",
     "deletionPolicy": "Orphan",
     "logs": {"persistentVolume": {"size": "5Gi", "accessMode": "ReadWriteMany"}},
@@ -169,7 +165,7 @@ def resolve(
     merged = merge(layers(environment, blueprint))
     moved = [*check_kind_of_database(environment, merged)]  # now that the layer is known that chose it
     if "embedded" in merged.settings["database"]:
-        fill(merged, Layer(BUNDLED_LAYER, EMBEDDED))
+        fill(merged, Layer(BUNDLED_LAYER, {"database": {"embedded": EMBEDDED}}))
     apply_ceilings(merged, blueprint)
     try:
         settings = _settings(json.dumps(merged.settings))

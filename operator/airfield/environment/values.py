@@ -78,7 +78,7 @@ def context(
             "host": endpoint.host,
             "port": endpoint.port,
             "image": effective.postgres_image,
-            "size": embedded.get("size", EMBEDDED["database"]["embedded"]["size"]),
+            "size": embedded.get("size", EMBEDDED["size"]),
             "storageClassName": embedded.get("storageClassName", ""),
             "resources": embedded.get("resources", {}),
         },
