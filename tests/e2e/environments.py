@@ -35,7 +35,11 @@ class Environment:
     name: str
 
     def apply(self, **spec: Any) -> None:
-        """Make it, or change it: `spec` is the whole specification, but for what every test's environment has.
+        """Make it, or change it; see `manifest`."""
+        self.platform.apply([self.manifest(**spec)])
+
+    def manifest(self, **spec: Any) -> Object:
+        """Its resource. `spec` is the whole specification, but for what every test's environment has.
 
         And for what few need: a triggerer runs only where `components` is given.
         """
@@ -46,7 +50,7 @@ class Environment:
         common |= {"components": {**components, "triggerer": {"replicas": 0}}}
         metadata = {"name": self.name, "namespace": self.namespace}
         body = {"apiVersion": "airfield.dev/v1alpha1", "kind": "AirflowEnvironment", "metadata": metadata}
-        self.platform.apply([{**body, "spec": {**common, **spec}}])
+        return {**body, "spec": {**common, **spec}}
 
     def delete(self) -> None:
         """Delete it, if it is there, and wait until it is gone."""

@@ -35,10 +35,10 @@ def spec(ref: str, secured: SshServer | None) -> dict[str, Any]:
     return {"executor": "LocalExecutor", "database": {"server": {}}, "dags": {"bundles": bundles}}
 
 
-def give(platform: Platform, secret: str, **content: str) -> None:
+def given(secret: str, **content: str) -> dict[str, Any]:
     """What the user gives: `login` for the closed repository, `key` for the one that is reached by SSH."""
     metadata = {"name": secret, "namespace": "bundles"}
-    platform.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}])
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def secured(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def environment(server: DatabaseServer, secured: SshServer | None) -> Environment:
     """Not one thing is right with its bundles, but for the first."""
     if secured:
-        give(server.platform, "key", **{"ssh-privatekey": secured.private_key, "known_hosts": secured.impostor()})
+        key = {"ssh-privatekey": secured.private_key, "known_hosts": secured.impostor()}
+        server.platform.apply([given("key", **key)])
     environment = Environment(server.platform, "bundles", "airflow")
     environment.apply(**spec("release-2", secured))
     return environment
@@ -71,7 +72,7 @@ def test_a_missing_secret(environment: Environment) -> None:
 
 def test_each_failure_is_told(environment: Environment, secured: SshServer | None) -> None:
     watch = Stopwatch()
-    give(environment.platform, "login", username="git", password="not-of-the-repository")
+    environment.platform.apply([given("login", username="git", password="not-of-the-repository")])
     failing = [
         ("release", GOOD, "release-2", "did not match"),
         ("elsewhere", NOWHERE, "main", "Could not resolve host"),
@@ -111,15 +112,18 @@ def test_it_recovers(environment: Environment, secured: SshServer | None) -> Non
     watch = Stopwatch()
     platform = environment.platform
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "nowhere", "namespace": GIT}}
-    platform.apply([{**service, "spec": {"selector": {"app": "git"}, "ports": [{"port": 80, "targetPort": 8080}]}}])
+    mended = [
+        {**service, "spec": {"selector": {"app": "git"}, "ports": [{"port": 80, "targetPort": 8080}]}},
+        given("login", username="git", password=PASSWORD),
+        environment.manifest(**spec("main", secured)),
+    ]
+    if secured:
+        mended += [given("key", **{"ssh-privatekey": secured.private_key, "known_hosts": secured.known_hosts})]
     former = _schedulers(environment)
-    give(platform, "login", username="git", password=PASSWORD)
-    created = eventually("scheduler with the other password", lambda: _schedulers(environment) - former).pop()
+    platform.apply(mended)  # at once: Airflow's processes are made anew for each change that they read
+    created = eventually("scheduler with what is right", lambda: _schedulers(environment) - former).pop()
     # Often it is told so while it is created.
     environment.kubectl("delete", "pod", created, "--wait=false", "--ignore-not-found")
-    if secured:
-        give(platform, "key", **{"ssh-privatekey": secured.private_key, "known_hosts": secured.known_hosts})
-    environment.apply(**spec("main", secured))
     environment.until_ready()
     watch.lap("all mended: Ready")
     eventually(f"end of {created}", lambda: created not in _schedulers(environment), said=environment.last_words)
