@@ -160,7 +160,7 @@ def _follow(platform: Platform) -> None:
         if news != last:
             say(f"  {news}")
             last = news
-        time.sleep(0.5)
+        time.sleep(1.0)  # each look is a process, and Airflow needs the processors
     raise PlatformError(f"the environment is not Ready after {READY_SECONDS} s: {last}")
 
 

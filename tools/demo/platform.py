@@ -72,7 +72,7 @@ class Platform:
         while not all(map(_established, self.get("-f", str(REPOSITORY / "crds"))["items"])):
             if time.monotonic() > deadline:
                 raise PlatformError(f"the CRDs are not established after {CRD_SECONDS} s")
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def await_policies(self) -> None:
         """Return when our resources can be made, and who makes them is recorded where the cluster does that.
@@ -98,7 +98,7 @@ class Platform:
                     return
             if time.monotonic() > deadline:
                 raise PlatformError(f"nothing is recorded by {RECORDING} after {CRD_SECONDS} s")
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def helm(self, *arguments: str) -> str:
         """Run helm in the operator's namespace; its standard output."""

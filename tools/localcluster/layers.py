@@ -55,7 +55,8 @@ def share(ctr: Ctr, names: Sequence[str]) -> None:
             os.utime(layer)
             if name not in known:
                 key = str(uuid.uuid4())  # an end in the middle hinders nobody later
-                place = _place(ctr("snapshots", "prepare", "--mounts", key, *filter(None, [below])))
+                mount = _mount(ctr("snapshots", "prepare", "--mounts", key, *filter(None, [below])))
+                place = Path(mount.get("upperdir") or mount["source"])
                 place.rmdir()
                 place.symlink_to(layer)
                 ctr("snapshots", "commit", name, key)
@@ -68,7 +69,8 @@ def keep(ctr: Ctr, names: Sequence[str]) -> None:
             layer = _layer(name)
             if not layer.exists():
                 key = str(uuid.uuid4())
-                place = _place(ctr("snapshots", "view", "--mounts", key, name))
+                # Not a view, which the garbage collector may take away at any moment.
+                place = Path(_mount(ctr("snapshots", "prepare", "--mounts", key, name))["lowerdir"].partition(":")[0])
                 ctr("snapshots", "remove", key)
                 place.rename(layer)
                 place.symlink_to(layer)
@@ -88,13 +90,10 @@ def _snapshots(ctr: Ctr) -> set[str]:
     return {line.split()[0] for line in ctr("snapshots", "list").decode().splitlines()[1:]}
 
 
-def _place(mounts: bytes) -> Path:
-    """Where the files of a snapshot's topmost layer are, by what is mounted for it."""
-    (mount,) = json.loads(mounts)
-    if mount["Type"] == "bind":
-        return Path(mount["Source"])
-    options = dict(option.partition("=")[::2] for option in mount["Options"])
-    return Path(options.get("upperdir") or options["lowerdir"].partition(":")[0])
+def _mount(described: bytes) -> dict[str, str]:
+    """Source and options of what is mounted for a snapshot."""
+    (mount,) = json.loads(described)
+    return {"source": mount["Source"], **dict(option.partition("=")[::2] for option in mount["Options"])}
 
 
 def _folder() -> Path:
