@@ -105,6 +105,17 @@ async def test_derived_secrets_come_back(team: Team) -> None:
     await team.until_ready()
     assert await checksums(team) == sums
 
+    await team.put_secret("token", {"username": "robot", "password": "another"})
+
+    async def rolled_out() -> bool:
+        found = await checksums(team)
+        return {component for component in found if found[component] != sums[component]} == {
+            "scheduler",
+            "dag-processor",
+        }
+
+    await eventually(rolled_out)
+
     async def labelled(*wanted: str) -> bool:
         secrets = [await team.existing(kinds.SECRET, name) for name in ("demo-git-main", "demo-database")]
         return all({"contact", "purpose"} & secret["metadata"]["labels"].keys() == set(wanted) for secret in secrets)

@@ -60,7 +60,8 @@ def reached(environment: Environment, pod: str) -> set[str]:
     return {target for target, found in json.loads(said).items() if found}
 
 
-def pods(environment: Environment) -> dict[str, str]:
+def pods_by_component(environment: Environment) -> dict[str, str]:
+    """The pods that try to reach something, by what they say that they are."""
     components = ("scheduler", "dag-processor", "triggerer")
     return {"worker": "task", "stray": "stray", "ghost": "ghost"} | {
         each: environment.pod(each)["metadata"]["name"] for each in components

@@ -115,10 +115,10 @@ def test_it_recovers(environment: Environment, secured: SshServer | None) -> Non
     mended = [
         {**service, "spec": {"selector": {"app": "git"}, "ports": [{"port": 80, "targetPort": 8080}]}},
         given("login", username="git", password=PASSWORD),
-        environment.manifest(**spec("main", secured)),
     ]
     if secured:
         mended += [given("key", **{"ssh-privatekey": secured.private_key, "known_hosts": secured.known_hosts})]
+    mended += [environment.manifest(**spec("main", secured))]
     former = _schedulers(environment)
     platform.apply(mended)  # at once: Airflow's processes are made anew for each change that they read
     created = eventually("scheduler with what is right", lambda: _schedulers(environment) - former).pop()

@@ -22,7 +22,7 @@ from e2e.databases import NAMESPACE as DATABASES
 from e2e.databases import DatabaseServer, class_with_server
 from e2e.enforcer import Enforcer
 from e2e.environments import COMPONENT, Environment
-from e2e.flows import NAMESPACE, REACHED, SERVER, TARGETS, pods, put_pod, reached
+from e2e.flows import NAMESPACE, REACHED, SERVER, TARGETS, pods_by_component, put_pod, reached
 from e2e.ingress import CLASS, Browser, free_port, traefik
 from e2e.waiting import Stopwatch, eventually
 from localcluster import Cluster, tool
@@ -99,11 +99,11 @@ def browser(server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_what_is_allowed_suffices_and_nothing_else_is(isolated: Environment, enforcer: Enforcer) -> None:
     watch = Stopwatch()
-    for pod in pods(isolated).values():  # without anybody who enforces them, policies are paper
+    for pod in pods_by_component(isolated).values():  # without anybody who enforces them, policies are paper
         assert reached(isolated, pod) == set(TARGETS)
     watch.lap("all flows without enforcement")
     with enforcer.enforcing():
-        for component, pod in pods(isolated).items():
+        for component, pod in pods_by_component(isolated).items():
             assert reached(isolated, pod) == REACHED[component], component
         watch.lap("all flows with enforcement")
         isolated.succeeds("hello")
@@ -118,7 +118,7 @@ def test_what_a_tenant_may_reach_in_addition(isolated: Environment, enforcer: En
     platform.kubectl("patch", "aftenant", NAMESPACE, "--type=merge", "-p", egress)
     eventually("policy", lambda: isolated.kubectl("get", "networkpolicy", "airflow-dags", "--ignore-not-found"))
     with enforcer.enforcing():
-        found = {component: reached(isolated, pod) for component, pod in pods(isolated).items()}
+        found = {component: reached(isolated, pod) for component, pod in pods_by_component(isolated).items()}
     more = {"worker", "dag-processor", "triggerer"}
     assert found == {each: REACHED[each] | ({SERVER} if each in more else set()) for each in REACHED}
     platform.kubectl("patch", "aftenant", NAMESPACE, "--type=json", "-p", '[{"op":"remove","path":"/spec/egress"}]')

@@ -51,7 +51,7 @@ def load(ctr: Ctr, archive: Path, tag: str | None = None) -> list[str]:
         The names by which pods can use the image.
     """
     content = _describe(archive)
-    wanted = names(archive, tag)
+    wanted = _full_names(archive, [tag] if tag else content.names)
     known = _known_images(ctr)
     if all(name in known and _config_digest(ctr, known[name]) == content.config for name in wanted):
         return wanted
@@ -61,16 +61,19 @@ def load(ctr: Ctr, archive: Path, tag: str | None = None) -> list[str]:
     imported = [line.split()[1] for line in output.splitlines() if line.startswith("unpacking ")]
     if not imported:
         raise LocalClusterError(f"containerd found no image in {archive}: {output.strip()}")
-    layers.keep(ctr, snapshots)
     for name in wanted:
         if name not in imported:
             ctr("images", "tag", "--force", imported[0], name)
+    layers.keep(ctr, snapshots)
     return wanted
 
 
 def names(archive: Path, tag: str | None = None) -> list[str]:
     """The full names of the image in `archive`, or of `tag` instead."""
-    found = [tag] if tag else _describe(archive).names
+    return _full_names(archive, [tag] if tag else _describe(archive).names)
+
+
+def _full_names(archive: Path, found: list[str]) -> list[str]:
     if not found:
         raise LocalClusterError(f"{archive} does not say what its image is called: pass a name, e.g. airfield/x:1")
     return sorted({full_name(name) for name in found})
