@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from airfield.api.meta import ANNOTATION_ACCEPT_KEY_LOSS
 from airfield.kube import kinds
 from faults.fault_site import FaultSite
 from faults.state import SLOWLY, difference, is_as_ready, state_of
@@ -55,6 +56,8 @@ class World:
     paused: set[str] = field(default_factory=set)
     orphaned: set[str] = field(default_factory=set)
     """Names under which an environment was ever deleted whose data were to stay."""
+    accepted: dict[str, str] = field(default_factory=dict)
+    """The fingerprints of lost keys whose loss somebody has accepted; who edits the environment leaves that alone."""
     defaults: Json = field(default_factory=lambda: DEFAULTS[0])
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -99,6 +102,7 @@ class Stories(RuleBasedStateMachine):
                 self.world.orphaned.add(name)
             self.do(self.kube.delete(self.team.environment(name)))
         self.world.paused.discard(name)
+        self.world.accepted.pop(name, None)
 
     @rule(defaults=st.sampled_from(DEFAULTS))
     def change_class(self, defaults: Json) -> None:
@@ -144,7 +148,8 @@ class Stories(RuleBasedStateMachine):
         live = self.do(self.kube.get(self.team.environment(name)))
         keys = {key["name"]: key["fingerprint"] for key in ((live or {}).get("status") or {}).get("keys", ())}
         if name in self.world.environments and "fernet" in keys:
-            accepted = {"metadata": {"annotations": {"airfield.dev/accept-key-loss": keys["fernet"]}}}
+            self.world.accepted[name] = keys["fernet"]
+            accepted = {"metadata": {"annotations": self.annotations(name)}}
             self.do(self.kube.patch(self.team.environment(name), accepted))
             self.do(self.kube.delete(self.team.ref(kinds.SECRET, f"{name}-fernet")))
 
@@ -170,7 +175,10 @@ class Stories(RuleBasedStateMachine):
             self.do(self.team.until_ready(name))
 
     def annotations(self, name: str) -> dict[str, str]:
-        return PAUSED if name in self.world.paused else {}
+        found = dict(PAUSED) if name in self.world.paused else {}
+        if name in self.world.accepted:
+            found[ANNOTATION_ACCEPT_KEY_LOSS] = self.world.accepted[name]
+        return found
 
     def teardown(self) -> None:
         try:
