@@ -49,7 +49,7 @@ def traefik(platform: Platform, port: int, log: Path, *, gateways: bool = False)
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
-            eventually("listener", lambda: process.poll() is None and _listens(port), 60, log.read_text)
+            eventually("listener", lambda: process.poll() is None and _greets(port), 60, log.read_text)
             yield
         finally:
             process.terminate()
@@ -63,9 +63,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _greets(port: int) -> bool:
+    """Whether somebody listens who can do TLS; Traefik listens a moment before."""
+    try:
+        _certificate(port, "localhost")
+    except OSError:
+        return False
+    return True
+
+
+def _certificate(port: int, host: str) -> x509.Certificate:
+    """What is served for a host name, whoever signed it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
 
 
 @dataclass
@@ -94,13 +109,7 @@ class Browser:
 
     def certificate(self) -> x509.Certificate:
         """What is served for the host name, whoever signed it."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain,
-            context.wrap_socket(plain, server_hostname=self.host) as secure,
-        ):
-            return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
+        return _certificate(self.port, self.host)
 
     def is_served(self) -> bool:
         """Whether Airflow answers, with a certificate that is believed."""

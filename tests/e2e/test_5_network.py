@@ -232,6 +232,8 @@ def test_by_cert_manager(environment: Environment, server: DatabaseServer, brows
         watch.lap("a certificate of the issuer is served")
         eventually("news of it", lambda: told(environment) == ends(visitor), 60, environment.describe)
         served, end = visitor.certificate().serial_number, told(environment)
+        later = visitor.certificate().not_valid_before_utc + timedelta(seconds=1)
+        eventually("another second, so that the next one ends later", lambda: datetime.now(UTC) > later)
         renew(environment)
         eventually("renewed certificate", lambda: visitor.certificate().serial_number != served, 60, log.read_text)
         watch.lap("it is renewed")
