@@ -32,7 +32,7 @@ def chain(layers: Sequence[str]) -> list[str]:
     >>> chain(["sha256:aa"])
     ['sha256:aa']
     >>> chain(["sha256:aa", "sha256:bb"])[1][:15]
-    'sha256:d53e4d1b'
+    'sha256:b68ad689'
     """
     names: list[str] = []
     for layer in layers:
