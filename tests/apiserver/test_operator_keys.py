@@ -109,10 +109,8 @@ async def test_derived_secrets_come_back(team: Team) -> None:
 
     async def rolled_out() -> bool:
         found = await checksums(team)
-        return {component for component in found if found[component] != sums[component]} == {
-            "scheduler",
-            "dag-processor",
-        }
+        changed = {component for component in found if found[component] != sums[component]}
+        return changed == {"scheduler", "dag-processor"}  # which run what bundles bring
 
     await eventually(rolled_out)
 
