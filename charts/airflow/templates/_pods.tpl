@@ -3,10 +3,10 @@
 {{/* What a component reads: a comma-separated list out of fernet, api, jwt, database, identity, bundles, kubernetes. */}}
 {{- define "airflow.reads" -}}
 {{- $kubernetes := eq .root.Values.executor "KubernetesExecutor" -}}
-{{- if eq .component "api-server" }}fernet,api,jwt,database{{ if .root.Values.identity.issuer }},identity{{ end }}{{ if $kubernetes }},kubernetes{{ end }}
-{{- else if eq .component "scheduler" }}fernet,jwt,database{{ if $kubernetes }},kubernetes,template{{ else }},bundles{{ end }}
-{{- else if eq .component "dag-processor" }}fernet,database,bundles
-{{- else if eq .component "triggerer" }}fernet,database
+{{- if eq .component "api-server" }}fernet,api,jwt,database,connection{{ if .root.Values.identity.issuer }},identity{{ end }}{{ if $kubernetes }},kubernetes{{ end }}
+{{- else if eq .component "scheduler" }}fernet,jwt,database,connection{{ if $kubernetes }},kubernetes,template{{ else }},bundles{{ end }}
+{{- else if eq .component "dag-processor" }}fernet,database,connection,bundles
+{{- else if eq .component "triggerer" }}fernet,database,connection
 {{- else if eq .component "migration" }}database
 {{- else }}bundles{{ end }}
 {{- end }}
@@ -26,6 +26,7 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- $digests := dict -}}
 {{- range $secrets }}{{ $_ := set $digests . (get $values.digests . | default "") }}{{ end -}}
 {{- $input := list (include "airflow.cfg" .root) ($digests | toJson) (.root.Files.Get "files/probe.py") -}}
+{{- if has "connection" $reads }}{{ $input = append $input (.root.Files.Get "files/airfield_connection.py") }}{{ end -}}
 {{- if has "identity" $reads }}{{ $input = append $input (include "airflow.identity" .root) }}{{ end -}}
 {{- if has "kubernetes" $reads }}{{ $input = append $input (.root.Files.Get "files/airfield_kubernetes.py") }}{{ end -}}
 {{- if has "template" $reads }}{{ $input = append $input (include "airflow.podTemplate" .root) }}{{ end -}}
@@ -61,6 +62,15 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- if has (first .) $reads }}
 - name: {{ index . 1 }}
   valueFrom: {secretKeyRef: {name: {{ include "airflow.secret" (dict "root" $.root "key" (first .)) | quote }}, key: {{ index . 2 }}}}
+{{- end }}
+{{- end }}
+{{- if has "connection" $reads }}
+{{- $given := keys (.root.Values.config.database | default dict) -}}
+{{- range .root.Values.env }}{{ $given = append $given (.name | trimPrefix "AIRFLOW__DATABASE__" | lower) }}{{ end }}
+{{- range $key, $value := dict "sql_alchemy_connect_args" "ARGUMENTS" "sql_alchemy_connect_args_async" "ARGUMENTS_ASYNC" }}
+{{- if not (has $key $given) }}
+- {name: AIRFLOW__DATABASE__{{ upper $key }}, value: airfield_connection.{{ $value }}}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if and .root.Values.exposure.host (eq .component "api-server") }}
@@ -116,8 +126,11 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 - {name: identity, mountPath: /etc/airfield/identity, readOnly: true}
 - {name: administrator, mountPath: /etc/airfield/administrator, readOnly: true}
 {{- end }}
-{{- if has "kubernetes" $reads }}
+{{- if has "connection" $reads }}
 # A single file, so that the image's own config folder stays visible; Airflow imports from there.
+- {name: scripts, mountPath: /opt/airflow/config/airfield_connection.py, subPath: airfield_connection.py, readOnly: true}
+{{- end }}
+{{- if has "kubernetes" $reads }}
 - {name: scripts, mountPath: /opt/airflow/config/airfield_kubernetes.py, subPath: airfield_kubernetes.py, readOnly: true}
 {{- end }}
 {{- if has "template" $reads }}
