@@ -57,6 +57,14 @@ gc.collect()
 print(gc.get_threshold())
 """
 """Prints the collector's thresholds in a program's first seconds; later, if it has chosen some; and if it has not."""
+LEFT = """
+class Left:
+    def __del__(self):
+        print("collected")
+left = Left()
+left.itself = left
+"""
+"""Prints "collected" if Python's collector looks at what is left when a program ends."""
 SHUTDOWN = """
 from types import SimpleNamespace
 from airflow.executors.local_executor import LocalExecutor
@@ -103,6 +111,22 @@ finally:
     executor.end()
 """
 """Ends with 7 if it is not lost that a signal says so in a callback after a fork; with 0 if it is."""
+WATCHING = """
+import signal, time
+from airflow.providers.cncf.kubernetes.executors import kubernetes_executor_utils as utils
+class Watcher(utils.KubernetesJobWatcher):
+    def _run(self, *arguments):
+        utils.time.sleep(3600)
+utils._get_executor_kube_client = lambda **options: None
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+watcher = Watcher("default", None, None, "1", None, False)
+watcher.start()
+while watcher.is_alive():
+    watcher.terminate()
+    time.sleep(0.1)
+print(watcher.exitcode)
+"""
+"""Prints why the process ended that watches a KubernetesExecutor's pods; its parent's handler is not for it."""
 
 
 class Pods:
@@ -171,13 +195,16 @@ def pods(node_cluster: Cluster) -> Iterator[Pods]:
 
 
 def test_airflow_runs(pods: Pods) -> None:
-    """And Python's collector lets it start; what has started it treats as always."""
-    script = f"airflow version && python -c '{COLLECTOR}' && python -I -S -c 'import gc; print(gc.get_threshold())'"
+    """And Python's collector lets it start, and end; what has started it treats as always."""
+    bare = "python -I -S -c 'import gc; print(gc.get_threshold())'"
+    ends = f"python -c '{LEFT}' && python -I -S -c '{LEFT}'"
+    script = f"airflow version && python -c '{COLLECTOR}' && {bare} && {ends}"
     code, said = pods.run("airflow", AIRFLOW, TMP, LOGS, args=["sh", "-c", script])
     assert code == 0, said
-    version, starting, chosen, started, usual = said.splitlines()
+    version, starting, chosen, started, usual, *collected = said.splitlines()
     assert (version, starting, chosen) == ("3.3.2", "(50000, 20, 10)", "(7, 7, 7)")
     assert started == usual != starting
+    assert collected == ["collected"]  # by Python as it is
 
 
 def test_former_names_of_reserved_options_are_reserved(pods: Pods) -> None:
@@ -201,6 +228,12 @@ def test_a_local_executor_ends_that_has_only_begun_to_start(
 ) -> None:
     code, said = pods.run(request.node.callspec.id, AIRFLOW, TMP, LOGS, args=["python", "-c", script])
     assert code == 7, said
+
+
+def test_who_watches_task_pods_ends_when_told_to(pods: Pods) -> None:
+    code, said = pods.run("watching", AIRFLOW, TMP, LOGS, args=["timeout", "60", "python", "-c", WATCHING])
+    assert code == 0, said
+    assert said.splitlines()[-1] == "-15"
 
 
 def test_postgres_makes_a_cluster_and_serves(pods: Pods) -> None:
