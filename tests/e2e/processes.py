@@ -4,6 +4,8 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +38,27 @@ def send(number: signal.Signals, pids: Iterable[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A TCP connection of a pod. `probed`: the seconds until the kernel asks whether the other side is still there."""
+
+    address: str
+    port: int
+    established: bool
+    probed: float | None
+
+
+def connections(pod: dict[str, Any]) -> list[Connection]:
+    """Those that it has opened and not closed, or is opening: proc_pid_net(5), proc_net_tcp."""
+    lines = Path("/proc", str(processes(pod)[0]), "net", "tcp").read_text(encoding="ascii").splitlines()[1:]
+    found = []
+    for remote, state, timer in ((fields[2], fields[3], fields[5]) for fields in map(str.split, lines)):
+        if state in {"01", "02"}:  # ESTABLISHED, SYN_SENT
+            host, _, port = remote.partition(":")
+            kind, _, ticks = timer.partition(":")
+            address = str(IPv4Address(bytes.fromhex(host)[::-1]))
+            probed = int(ticks, 16) / os.sysconf("SC_CLK_TCK") if kind == "02" else None
+            found.append(Connection(address, int(port, 16), state == "01", probed))
+    return found

@@ -16,7 +16,7 @@ from demo.__main__ import first_environment
 from demo.airflow import login
 from demo.platform import QUICKSTART, Platform
 from e2e.environments import Environment
-from e2e.processes import processes, stopped
+from e2e.processes import connections, processes, stopped
 from e2e.secrecy import leaks
 from e2e.waiting import PATIENCE, Stopwatch, eventually
 from localcluster.cluster import current_kubeconfig
@@ -108,6 +108,19 @@ def test_the_pods_are_harmless(quickstart: Environment) -> None:
         assert not pod["spec"].get("automountServiceAccountToken")
         for container in pod["spec"]["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"], pod["metadata"]["name"]
+
+
+@pytest.mark.skipif(current_kubeconfig() is not None, reason="looks at processes of the node")
+@pytest.mark.parametrize("component", ["api-server", "scheduler", "dag-processor", "triggerer"])
+def test_a_database_that_says_nothing_more_is_asked(quickstart: Environment, component: str) -> None:
+    """The kernel would ask after two hours; what it was told is tried out by the campaign of faults on a real node."""
+    pod = quickstart.pod(component)
+
+    def told() -> bool:
+        found = [each for each in connections(pod) if each.port == 5432 and each.established]
+        return bool(found) and all(each.probed is not None and each.probed <= 10 for each in found)
+
+    eventually("connections that are watched", told, said=lambda: connections(pod))
 
 
 def test_no_secret_leaks(quickstart: Environment) -> None:

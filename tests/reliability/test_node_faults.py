@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from demo.platform import SYSTEM, PlatformError
-from e2e.environments import Environment, Object
-from e2e.processes import processes, send, stopped
+from e2e.environments import COMPONENT, Environment, Object
+from e2e.processes import connections, processes, send, stopped
 from e2e.waiting import Stopwatch, eventually
 from localcluster.cluster import current_kubeconfig
 from reliability.record import Record
@@ -110,6 +110,30 @@ def test_scheduler_hangs(scene: Scene) -> None:
         with stopped(pids):
             scene.environment.until("Ready", "False", "Unhealthy")
         assert watch.lap("a scheduler that hangs is noticed") < 120
+
+
+def test_node_of_the_database_lost(scene: Scene) -> None:
+    """Its pod is silent from one moment to the next, and another one has its volume and its name."""
+    scene.create()
+    scene.environment.until_ready()
+    scene.environment.succeeds("hello")  # the API server has connections for what tasks ask, too
+    lost = scene.environment.pod("database")
+    address, components = lost["status"]["podIP"], ("api-server", "scheduler", "dag-processor", "triggerer")
+    pods = [pod for pod in scene.environment.items("pods") if pod["metadata"]["labels"][COMPONENT] in components]
+    assert any(each.address == address for pod in pods for each in connections(pod))
+    with scene.disturbed("PostgreSQL: its node is lost, without a word", "it serves", "a pod on another node"):
+        down = ("ip", "link", "set", "eth0", "down")
+        subprocess.run(["nsenter", "--net", f"--target={processes(lost)[0]}", *down], check=True)
+        scene.environment.kubectl("delete", "pod", lost["metadata"]["name"], "--force", "--grace-period=0")
+
+        def waits() -> list[str]:
+            return [_name(pod) for pod in pods if any(each.address == address for each in connections(pod))]
+
+        eventually("end of all connections to nobody", lambda: not waits(), said=waits)
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])
 
 
 def test_rights_revoked(scene: Scene) -> None:
