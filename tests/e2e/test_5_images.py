@@ -252,8 +252,8 @@ def test_postgres_makes_a_cluster_and_serves(pods: Pods) -> None:
     )
     pods.kubectl("wait", "--for=condition=Ready", "pod/postgres", "--timeout=120s")
     login = "postgresql://airflow:of-the-owner@127.0.0.1/airflow"
-    statement = "CREATE TABLE t AS SELECT 6 * 7 AS n; SELECT n, current_user FROM t"
-    assert pods.kubectl("exec", "postgres", "--", "psql", "-qAt", login, "-c", statement) == "42|airflow\n"
+    statement = "CREATE TABLE t AS SELECT 6 * 7 AS n; SELECT n, current_user FROM t; SHOW tcp_keepalives_idle"
+    assert pods.kubectl("exec", "postgres", "--", "psql", "-qAt", login, "-c", statement) == "42|airflow\n30\n"
     owner = pods.kubectl("exec", "postgres", "--", "stat", "-c", "%u %a", f"{DATA}/pgdata")
     assert owner == f"{UID} 700\n"
 

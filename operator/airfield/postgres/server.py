@@ -25,7 +25,7 @@ from airfield.postgres.names import (
     template_name,
     unfinished_name,
 )
-from airfield.postgres.roles import create_role, drop_role, join, set_password
+from airfield.postgres.roles import create_role, drop_role, join, set_password, watch_sessions
 
 __all__ = ["Address", "DatabaseFacts", "Mark", "Server"]
 
@@ -96,6 +96,7 @@ class Server:
                 await _execute(
                     connection, "ALTER ROLE {} CONNECTION LIMIT {}", sql.Identifier(role), sql.Literal(connection_limit)
                 )
+            await watch_sessions(connection, role)
         return created
 
     async def create_database(self, name: str, owner: str, mark: Mark) -> None:

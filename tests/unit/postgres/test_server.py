@@ -17,6 +17,7 @@ from psycopg import sql
 from airfield.postgres import server as module
 from airfield.postgres.errors import DatabaseError
 from airfield.postgres.names import unfinished_name
+from airfield.postgres.roles import WATCHED
 from airfield.postgres.schema import SchemaHeads, schema_heads
 from airfield.postgres.server import Address, DatabaseFacts, Mark, Server
 from postgres_server import FAKE_AIRFLOW, PostgresServer, login
@@ -184,6 +185,23 @@ async def test_a_password_changes_only_when_asked(server: Server, postgres_serve
     login(replace(own.address(postgres_server), password="another")).close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         login(own.address(postgres_server))
+
+
+async def test_sessions_end_whose_client_is_gone(server: Server, postgres_server: PostgresServer) -> None:
+    """Those of a role that was made before, too; and what somebody has set stays. The server asks its kernel."""
+    own = tenant()
+    await server.ensure_role(own.name, own.password)
+    await server.create_database(own.name, own.name, own.mark)
+
+    def settings() -> dict[str, str]:
+        with login(own.address(postgres_server)) as connection:
+            return {name: connection.execute(f"SHOW {name}".encode()).fetchall()[0][0] for name in WATCHED}
+
+    assert settings() == WATCHED
+    with login(own.address(postgres_server)) as connection:
+        connection.execute("ALTER ROLE CURRENT_USER RESET ALL; ALTER ROLE CURRENT_USER SET tcp_keepalives_idle = 7")
+    await server.ensure_role(own.name, own.password)
+    assert settings() == {**WATCHED, "tcp_keepalives_idle": "7"}
 
 
 async def test_a_clone_is_the_tenants_own(server: Server, postgres_server: PostgresServer, template: str) -> None:
