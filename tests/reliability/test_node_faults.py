@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(current_kubeconfig() is not None, reason="kills processes of the node, which must be this one"),
 ]
 
+CLIENTS = ("api-server", "scheduler", "dag-processor")
 MIGRATING = "the schema is being made"
 STARTING = "components are starting"
 
@@ -112,28 +113,30 @@ def test_scheduler_hangs(scene: Scene) -> None:
         assert watch.lap("a scheduler that hangs is noticed") < 120
 
 
-def test_node_of_the_database_lost(scene: Scene) -> None:
-    """Its pod is silent from one moment to the next, and another one has its volume and its name."""
+def test_database_falls_silent(scene: Scene) -> None:
+    """As that of a node which is lost: nobody refuses or ends what others have opened."""
     scene.create()
     scene.environment.until_ready()
-    scene.environment.succeeds("hello")  # the API server has connections for what tasks ask, too
     lost = scene.environment.pod("database")
-    address, components = lost["status"]["podIP"], ("api-server", "scheduler", "dag-processor", "triggerer")
-    pods = [pod for pod in scene.environment.items("pods") if pod["metadata"]["labels"][COMPONENT] in components]
-    assert any(each.address == address for pod in pods for each in connections(pod))
-    with scene.disturbed("PostgreSQL: its node is lost, without a word", "it serves", "a pod on another node"):
+    address = lost["status"]["podIP"]
+
+    def connected() -> dict[str, bool]:
+        """Whether each component's pod has a connection to that database, or waits for one."""
+        pods = [pod for pod in scene.environment.items("pods") if pod["metadata"]["labels"].get(COMPONENT) in CLIENTS]
+        return {
+            pod["metadata"]["name"]: any(each.address == address for each in connections(pod))
+            for pod in pods
+            if all("running" in each["state"] for each in pod["status"].get("containerStatuses", [{"state": {}}]))
+        }
+
+    eventually("connections of all", lambda: len(found := connected()) == len(CLIENTS) and all(found.values()))
+    fault = "PostgreSQL: its pod falls silent, and is deleted by force"
+    with scene.disturbed(fault, "it serves", "the controller of its StatefulSet"):
         down = ("ip", "link", "set", "eth0", "down")
         subprocess.run(["nsenter", "--net", f"--target={processes(lost)[0]}", *down], check=True)
         scene.environment.kubectl("delete", "pod", lost["metadata"]["name"], "--force", "--grace-period=0")
-
-        def waits() -> list[str]:
-            return [_name(pod) for pod in pods if any(each.address == address for each in connections(pod))]
-
-        eventually("end of all connections to nobody", lambda: not waits(), said=waits)
-
-
-def _name(pod: Object) -> str:
-    return str(pod["metadata"]["name"])
+        # Liveness probes would do it, too, some minutes later.
+        eventually("end of all connections to nobody", lambda: not any(connected().values()), 120, said=connected)
 
 
 def test_rights_revoked(scene: Scene) -> None:

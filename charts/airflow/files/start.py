@@ -2,10 +2,13 @@
 
 Airflow exits when its database stays away, and again at every start without it; the kubelet then waits ever longer
 before the next start, up to five minutes after the database is back. Waiting here costs little and ends at once.
+
+The component's connections get our timeouts, unless airflow.cfg, the Pod or the image names others.
 """
-# ruff: noqa: INP001, PTH100, PTH120, T201 - a script of a ConfigMap; pathlib would be a fifth of its run
+# ruff: noqa: INP001, PTH100, PTH110, PTH118, PTH120, PTH123, T201 - a script of a ConfigMap; pathlib would be a fifth of its run
 
 import os
+import re
 import sys
 import time
 
@@ -13,6 +16,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import airfield_database
 
 PAUSE_SECONDS = 1.0
+TIMEOUTS = {
+    "sql_alchemy_connect_args": "airfield_timeouts.ARGUMENTS",
+    "sql_alchemy_connect_args_async": "airfield_timeouts.ARGUMENTS_ASYNC",
+}
 
 
 def wait_for_database() -> None:
@@ -32,6 +39,23 @@ def wait_for_database() -> None:
             return
 
 
+def set_timeouts() -> None:
+    """Name the arguments of Airflow's connections: not in airflow.cfg, since some who share that lack the module.
+
+    So does a Pod from before there was one, whose container starts again with the scripts of today.
+    """
+    if not os.path.exists(os.path.join(os.environ.get("AIRFLOW_HOME", ""), "config", "airfield_timeouts.py")):
+        return
+    with open(os.environ["AIRFLOW_CONFIG"], encoding="utf-8") as file:
+        config = file.read()
+    for option, value in TIMEOUTS.items():
+        variable = f"AIRFLOW__DATABASE__{option.upper()}"
+        named = any(variable + suffix in os.environ for suffix in ("", "_CMD", "_SECRET"))
+        if not named and not re.search(rf"^{option}(_cmd|_secret)?\s*=", config, re.MULTILINE):
+            os.environ[variable] = value
+
+
 if __name__ == "__main__":
+    set_timeouts()
     wait_for_database()
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the command is the chart's

@@ -1,12 +1,12 @@
 {{/* The parts Airflow's Pods are made of. `component` is api-server, scheduler, dag-processor, triggerer, worker or migration. */}}
 
-{{/* What a component reads: a comma-separated list out of fernet, api, jwt, database, identity, bundles, kubernetes. */}}
+{{/* What a component reads: a comma-separated list out of fernet, api, jwt, database, timeouts, identity, bundles, kubernetes, template. */}}
 {{- define "airflow.reads" -}}
 {{- $kubernetes := eq .root.Values.executor "KubernetesExecutor" -}}
-{{- if eq .component "api-server" }}fernet,api,jwt,database,connection{{ if .root.Values.identity.issuer }},identity{{ end }}{{ if $kubernetes }},kubernetes{{ end }}
-{{- else if eq .component "scheduler" }}fernet,jwt,database,connection{{ if $kubernetes }},kubernetes,template{{ else }},bundles{{ end }}
-{{- else if eq .component "dag-processor" }}fernet,database,connection,bundles
-{{- else if eq .component "triggerer" }}fernet,database,connection
+{{- if eq .component "api-server" }}fernet,api,jwt,database,timeouts{{ if .root.Values.identity.issuer }},identity{{ end }}{{ if $kubernetes }},kubernetes{{ end }}
+{{- else if eq .component "scheduler" }}fernet,jwt,database,timeouts{{ if $kubernetes }},kubernetes,template{{ else }},bundles{{ end }}
+{{- else if eq .component "dag-processor" }}fernet,database,timeouts,bundles
+{{- else if eq .component "triggerer" }}fernet,database,timeouts
 {{- else if eq .component "migration" }}database
 {{- else }}bundles{{ end }}
 {{- end }}
@@ -26,7 +26,7 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- $digests := dict -}}
 {{- range $secrets }}{{ $_ := set $digests . (get $values.digests . | default "") }}{{ end -}}
 {{- $input := list (include "airflow.cfg" .root) ($digests | toJson) (.root.Files.Get "files/probe.py") -}}
-{{- if has "connection" $reads }}{{ $input = append $input (.root.Files.Get "files/airfield_connection.py") }}{{ end -}}
+{{- if has "timeouts" $reads }}{{ $input = append $input (.root.Files.Get "files/airfield_timeouts.py") }}{{ end -}}
 {{- if has "identity" $reads }}{{ $input = append $input (include "airflow.identity" .root) }}{{ end -}}
 {{- if has "kubernetes" $reads }}{{ $input = append $input (.root.Files.Get "files/airfield_kubernetes.py") }}{{ end -}}
 {{- if has "template" $reads }}{{ $input = append $input (include "airflow.podTemplate" .root) }}{{ end -}}
@@ -62,15 +62,6 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 {{- if has (first .) $reads }}
 - name: {{ index . 1 }}
   valueFrom: {secretKeyRef: {name: {{ include "airflow.secret" (dict "root" $.root "key" (first .)) | quote }}, key: {{ index . 2 }}}}
-{{- end }}
-{{- end }}
-{{- if has "connection" $reads }}
-{{- $given := keys (.root.Values.config.database | default dict) -}}
-{{- range .root.Values.env }}{{ $given = append $given (.name | trimPrefix "AIRFLOW__DATABASE__" | lower) }}{{ end }}
-{{- range $key, $value := dict "sql_alchemy_connect_args" "ARGUMENTS" "sql_alchemy_connect_args_async" "ARGUMENTS_ASYNC" }}
-{{- if not (has $key $given) }}
-- {name: AIRFLOW__DATABASE__{{ upper $key }}, value: airfield_connection.{{ $value }}}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- if and .root.Values.exposure.host (eq .component "api-server") }}
@@ -126,9 +117,9 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 - {name: identity, mountPath: /etc/airfield/identity, readOnly: true}
 - {name: administrator, mountPath: /etc/airfield/administrator, readOnly: true}
 {{- end }}
-{{- if has "connection" $reads }}
-# A single file, so that the image's own config folder stays visible; Airflow imports from there.
-- {name: scripts, mountPath: /opt/airflow/config/airfield_connection.py, subPath: airfield_connection.py, readOnly: true}
+{{- /* Single files, so that the image's own config folder stays visible; Airflow imports from there. */}}
+{{- if has "timeouts" $reads }}
+- {name: timeouts, mountPath: /opt/airflow/config/airfield_timeouts.py, subPath: airfield_timeouts.py, readOnly: true}
 {{- end }}
 {{- if has "kubernetes" $reads }}
 - {name: scripts, mountPath: /opt/airflow/config/airfield_kubernetes.py, subPath: airfield_kubernetes.py, readOnly: true}
@@ -152,6 +143,10 @@ and the digests of its Secrets. Changes of the Pod itself need no digest, Kubern
 - {name: config, configMap: {name: {{ $name }}-config}}
 {{- if ne .component "worker" }}
 - {name: scripts, configMap: {name: {{ $name }}-scripts}}
+{{- end }}
+{{- if has "timeouts" $reads }}
+# Not by a subPath of `scripts`: a kubelet that has not heard of the key yet would make a folder of that name.
+- {name: timeouts, configMap: {name: {{ $name }}-scripts, items: [{key: airfield_timeouts.py, path: airfield_timeouts.py}]}}
 {{- end }}
 {{- if ne .component "migration" }}
 - {name: logs, persistentVolumeClaim: {claimName: {{ $name }}-logs}}
