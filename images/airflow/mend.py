@@ -12,8 +12,9 @@ an hour, its whole grace period. The first, and the last, were seen:
 - A worker that takes such a message and ends before it is looked at gets none itself, so that another one lacks its.
   A message too many harms nobody, so there is one for each worker that there can be.
 
-A KubernetesExecutor's takes 20 seconds longer than it needs: the process that watches its pods has inherited the
-handler, which does nothing there, is told to end, and is waited for in vain. So it has none.
+A KubernetesExecutor's takes 20 seconds longer than it needs, or its whole grace period: the process that watches its
+pods has inherited the handler, which does nothing there, and is waited for in vain, by the executor and then by
+Python. So it has none.
 """
 # ruff: noqa: INP001 - a script of an image
 
