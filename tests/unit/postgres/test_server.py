@@ -17,7 +17,7 @@ from psycopg import sql
 from airfield.postgres import server as module
 from airfield.postgres.errors import DatabaseError
 from airfield.postgres.names import unfinished_name
-from airfield.postgres.roles import WATCHED
+from airfield.postgres.roles import MARK, WATCHED
 from airfield.postgres.schema import SchemaHeads, schema_heads
 from airfield.postgres.server import Address, DatabaseFacts, Mark, Server
 from postgres_server import FAKE_AIRFLOW, PostgresServer, login
@@ -202,6 +202,22 @@ async def test_sessions_end_whose_client_is_gone(server: Server, postgres_server
         connection.execute("ALTER ROLE CURRENT_USER RESET ALL; ALTER ROLE CURRENT_USER SET tcp_keepalives_idle = 7")
     await server.ensure_role(own.name, own.password)
     assert settings() == {**WATCHED, "tcp_keepalives_idle": "7"}
+
+
+async def test_a_role_will_do_that_the_administrator_may_not_alter(
+    server: Server, postgres_server: PostgresServer
+) -> None:
+    """Since PostgreSQL 16 that is any role that somebody else has made; before, a superuser's."""
+    own = tenant()
+    role, admin = sql.Identifier(own.name), sql.Identifier(postgres_server.admin.user)
+    with login(postgres_server.superuser) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} SUPERUSER").format(role))
+        connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(role, MARK))
+        connection.execute(sql.SQL("GRANT {} TO {}").format(role, admin))
+    assert not await server.ensure_role(own.name, own.password)
+    assert scalar(postgres_server.admin, "SELECT rolconfig FROM pg_roles WHERE rolname = %s", own.name) is None
+    with login(postgres_server.superuser) as connection:
+        connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
 async def test_a_clone_is_the_tenants_own(server: Server, postgres_server: PostgresServer, template: str) -> None:
