@@ -11,10 +11,6 @@ an hour, its whole grace period. The first, and the last, were seen:
 - One that ends while it forks does not know the worker that it has just forked, and sends it no message to end.
 - A worker that takes such a message and ends before it is looked at gets none itself, so that another one lacks its.
   A message too many harms nobody, so there is one for each worker that there can be.
-
-A KubernetesExecutor's takes 20 seconds longer than it needs, or its whole grace period: the process that watches its
-pods has inherited the handler, which does nothing there, and is waited for in vain, by the executor and then by
-Python. So it has none.
 """
 # ruff: noqa: INP001 - a script of an image
 
@@ -84,18 +80,6 @@ MENDS = {
                 self.log.info("Exiting gracefully: the signal to do so was lost")
                 sys.exit(os.EX_OK)
             with stats.timer("scheduler.scheduler_loop_duration") as timer:
-""",
-        ),
-    ),
-    "providers/cncf/kubernetes/executors/kubernetes_executor_utils.py": (
-        (
-            """\
-        \"""Perform watching.\"""
-""",
-            """\
-        import signal
-
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 """,
         ),
     ),

@@ -1,9 +1,13 @@
-"""files/airfield_kubernetes.py: which requests are narrowed to the environment's own Pods."""
+"""files/airfield_kubernetes.py: requests are narrowed to the environment's Pods; who watches them ends when told to."""
 
+import subprocess
+import sys
 from types import ModuleType
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from chart.rendered import CHART
 
 PODS = "https://10.0.0.1/api/v1/namespaces/team-a/pods"
 LABEL = "airfield.dev/environment=demo"
@@ -40,3 +44,35 @@ def test_lists_and_watches_are_narrowed(script: dict[str, ModuleType], url: str,
 )
 def test_other_requests_are_left_alone(script: dict[str, ModuleType], method: str, url: str) -> None:
     assert script["airfield_kubernetes"].scoped(method, url, "demo") == url
+
+
+PROCESSES = """
+import multiprocessing, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import airfield_kubernetes
+fork = multiprocessing.get_context("fork")
+(begun, begin), (told, tell) = os.pipe(), os.pipe()
+
+def run(process):
+    airfield_kubernetes.let_watcher_end()
+    os.write(begin, b".")
+    os.read(told, 1)
+    sys.exit(7)
+
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+process = type(sys.argv[2], (fork.Process,), {"run": run})()
+process.start()
+os.read(begun, 1)
+process.terminate()
+os.write(tell, b".")
+process.join()
+print(process.exitcode)
+"""
+"""Starts a process of a class of that name, with a handler of signals that does nothing, and prints how it ends."""
+
+
+@pytest.mark.parametrize(("name", "code"), [("KubernetesJobWatcher", "-15"), ("SpawnProcess", "7")])
+def test_only_who_watches_pods_loses_the_handler(name: str, code: str) -> None:
+    command = [sys.executable, "-B", "-I", "-c", PROCESSES, str(CHART / "files"), name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.split()) == (0, [code]), done.stderr

@@ -40,6 +40,12 @@ def send(number: signal.Signals, pids: Iterable[int]) -> None:
             os.kill(pid, number)
 
 
+def ignores(pid: int, number: signal.Signals) -> bool:
+    """Whether a process would not simply end by a signal: it has a handler, or none at all."""
+    status = dict(line.split(":", 1) for line in Path("/proc", str(pid), "status").read_text().splitlines())
+    return bool((int(status["SigCgt"], 16) | int(status["SigIgn"], 16)) >> (number - 1) & 1)
+
+
 @dataclass(frozen=True)
 class Connection:
     """A TCP connection of a pod. `probed`: the seconds until the kernel asks whether the other side is still there."""

@@ -3,7 +3,9 @@
 Its names are as long as they can be.
 """
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from demo.platform import Platform
 from e2e.conftest import SERVED
 from e2e.databases import DatabaseServer
 from e2e.environments import COMPONENT, Environment
+from e2e.processes import ignores, processes
 from e2e.secrecy import leaks
 from e2e.waiting import Stopwatch, eventually
+from localcluster.cluster import current_kubeconfig
 
 pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady")]
 
@@ -54,6 +58,20 @@ def test_it_is_cloned(environment: Environment, server: DatabaseServer) -> None:
     events = environment.get("events")["items"]
     assert {event["involvedObject"]["kind"] for event in events} >= {"Pod", "Deployment"}
     assert not [event for event in events if event["involvedObject"]["kind"] == "Job"]
+
+
+@pytest.mark.skipif(current_kubeconfig() is not None, reason="looks at processes of the node")
+def test_who_watches_task_pods_ends_when_told_to(environment: Environment) -> None:
+    """The scheduler, its two queues and the watcher: the scheduler's end waits for the latter's."""
+    pids = [pid for pid in processes(environment.pod("scheduler")) if "bin/airflow" in _command(pid)]
+    assert [ignores(pid, signal.SIGTERM) for pid in sorted(pids)].count(False) == 1, [*map(_command, pids)]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path("/proc", str(pid), "cmdline").read_text(encoding="utf-8")
+    except FileNotFoundError:  # a probe
+        return ""
 
 
 def test_task_pods_see_no_secrets(environment: Environment) -> None:

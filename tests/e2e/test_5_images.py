@@ -111,22 +111,6 @@ finally:
     executor.end()
 """
 """Ends with 7 if it is not lost that a signal says so in a callback after a fork; with 0 if it is."""
-WATCHING = """
-import signal, time
-from airflow.providers.cncf.kubernetes.executors import kubernetes_executor_utils as utils
-class Watcher(utils.KubernetesJobWatcher):
-    def _run(self, *arguments):
-        utils.time.sleep(3600)
-utils._get_executor_kube_client = lambda **options: None
-signal.signal(signal.SIGTERM, lambda number, frame: None)
-watcher = Watcher("default", None, None, "1", None, False)
-watcher.start()
-while watcher.is_alive():
-    watcher.terminate()
-    time.sleep(0.1)
-print(watcher.exitcode)
-"""
-"""Prints why the process ended that watches a KubernetesExecutor's pods; its parent's handler is not for it."""
 
 
 class Pods:
@@ -228,12 +212,6 @@ def test_a_local_executor_ends_that_has_only_begun_to_start(
 ) -> None:
     code, said = pods.run(request.node.callspec.id, AIRFLOW, TMP, LOGS, args=["python", "-c", script])
     assert code == 7, said
-
-
-def test_who_watches_task_pods_ends_when_told_to(pods: Pods) -> None:
-    code, said = pods.run("watching", AIRFLOW, TMP, LOGS, args=["timeout", "60", "python", "-c", WATCHING])
-    assert code == 0, said
-    assert said.splitlines()[-1] == "-15"
 
 
 def test_postgres_makes_a_cluster_and_serves(pods: Pods) -> None:

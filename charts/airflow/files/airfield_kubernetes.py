@@ -5,8 +5,10 @@ namespace share: each would adopt and delete the other's Pods. So every list and
 """
 # ruff: noqa: INP001 - a file of a ConfigMap
 
+import multiprocessing
 import os
 import re
+import signal
 import ssl
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -25,8 +27,19 @@ def scoped(method: str, url: str, environment: str) -> str:
     return parts._replace(query=urlencode(query)).geturl()
 
 
+def let_watcher_end() -> None:
+    """Let the process that watches task Pods, which begins by asking for a client, end when it is told to.
+
+    It has inherited the scheduler's handler of SIGTERM, which does nothing there (Airflow 3.3.2). So the executor waits
+    for it in vain for 20 seconds, and Python then until the kubelet kills the scheduler.
+    """
+    if type(multiprocessing.current_process()).__name__ == "KubernetesJobWatcher":
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def client() -> Any:
     """Return Airflow's own client, scoped at its connection pool, which generated and dynamic clients share."""
+    let_watcher_end()
     from airflow.providers.cncf.kubernetes.kube_client import (  # type: ignore[import-not-found]  # noqa: PLC0415
         get_kube_client,
     )
