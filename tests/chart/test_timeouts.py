@@ -80,7 +80,8 @@ async def test_asyncpg_gives_up(database: Database, timeouts: ModuleType) -> Non
             "",
             {"keepalives_count"},
         ),
-        ("postgresql:///airflow?host=/tmp", "", set()),
+        ("postgresql:///airflow?host=/tmp&keepalives_idle=7", "", {"keepalives_idle"}),
+        ("postgresql://db/airflow?user=u@example.com&connect_timeout=60", "", {"connect_timeout"}),
         ("postgresql://u:p@db/airflow", "60", {"connect_timeout"}),
         ("sqlite:////tmp/airflow.db", "", ALL.keys()),
         ("", "", ALL.keys()),
@@ -125,9 +126,8 @@ def home(tmp_path: Path) -> Path:
         ("[core]\nexecutor = LocalExecutor\n[database]\nsql_alchemy_pool_size = 3", {}, NAMED),
         ("[database]\nsql_alchemy_connect_args = theirs.args", {}, ["", NAMED[1]]),
         ("[database]\nsql_alchemy_connect_args_async = theirs.args", {}, [NAMED[0], ""]),
-        ("[database]\nsql_alchemy_connect_args_cmd = cat it", {}, ["", NAMED[1]]),
+        ("[core]\nsql_alchemy_connect_args = of no effect", {}, NAMED),
         ("", {SYNC: "theirs.args"}, ["theirs.args", NAMED[1]]),
-        ("", {f"{ASYNC}_SECRET": "theirs"}, [NAMED[0], ""]),
     ],
 )
 def test_who_has_chosen_arguments_keeps_them(

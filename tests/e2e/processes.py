@@ -40,10 +40,15 @@ def send(number: signal.Signals, pids: Iterable[int]) -> None:
             os.kill(pid, number)
 
 
-def ignores(pid: int, number: signal.Signals) -> bool:
-    """Whether a process would not simply end by a signal: it has a handler, or none at all."""
-    status = dict(line.split(":", 1) for line in Path("/proc", str(pid), "status").read_text().splitlines())
-    return bool((int(status["SigCgt"], 16) | int(status["SigIgn"], 16)) >> (number - 1) & 1)
+def handled(pod: dict[str, Any], word: str, number: signal.Signals) -> list[bool]:
+    """Of each process of a pod with that word in its command: whether the signal does something else than end it."""
+    found = []
+    for pid in processes(pod):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            status = dict(line.split(":", 1) for line in Path("/proc", str(pid), "status").read_text().splitlines())
+            if word in Path("/proc", str(pid), "cmdline").read_text(encoding="utf-8"):
+                found.append(bool((int(status["SigCgt"], 16) | int(status["SigIgn"], 16)) >> (number - 1) & 1))
+    return found
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,11 @@ class Connection:
 
 def connections(pod: dict[str, Any]) -> list[Connection]:
     """Those that it has opened and not closed, or is opening: proc_pid_net(5), proc_net_tcp."""
-    lines = Path("/proc", str(processes(pod)[0]), "net", "tcp").read_text(encoding="ascii").splitlines()[1:]
+    lines: list[str] = []
+    for pid in processes(pod):  # some are probes, which are gone soon
+        with suppress(FileNotFoundError, ProcessLookupError):
+            lines = Path("/proc", str(pid), "net", "tcp").read_text(encoding="ascii").splitlines()[1:]
+            break
     found = []
     for remote, state, timer in ((fields[2], fields[3], fields[5]) for fields in map(str.split, lines)):
         if state in {"01", "02"}:  # ESTABLISHED, SYN_SENT

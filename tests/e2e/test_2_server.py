@@ -5,7 +5,6 @@ Its names are as long as they can be.
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from demo.platform import Platform
 from e2e.conftest import SERVED
 from e2e.databases import DatabaseServer
 from e2e.environments import COMPONENT, Environment
-from e2e.processes import ignores, processes
+from e2e.processes import handled
 from e2e.secrecy import leaks
 from e2e.waiting import Stopwatch, eventually
 from localcluster.cluster import current_kubeconfig
@@ -62,16 +61,13 @@ def test_it_is_cloned(environment: Environment, server: DatabaseServer) -> None:
 
 @pytest.mark.skipif(current_kubeconfig() is not None, reason="looks at processes of the node")
 def test_who_watches_task_pods_ends_when_told_to(environment: Environment) -> None:
-    """The scheduler, its two queues and the watcher: the scheduler's end waits for the latter's."""
-    pids = [pid for pid in processes(environment.pod("scheduler")) if "bin/airflow" in _command(pid)]
-    assert [ignores(pid, signal.SIGTERM) for pid in sorted(pids)].count(False) == 1, [*map(_command, pids)]
+    """The scheduler and its two managers of queues have handlers; the watcher has none, for which the others wait."""
+    environment.until_ready()
 
+    def found() -> list[bool]:
+        return sorted(handled(environment.pod("scheduler"), "bin/airflow", signal.SIGTERM))
 
-def _command(pid: int) -> str:
-    try:
-        return Path("/proc", str(pid), "cmdline").read_text(encoding="utf-8")
-    except FileNotFoundError:  # a probe
-        return ""
+    eventually("watcher that ends", lambda: found() == [False, True, True, True], said=found)
 
 
 def test_task_pods_see_no_secrets(environment: Environment) -> None:

@@ -30,8 +30,8 @@ def scoped(method: str, url: str, environment: str) -> str:
 def let_watcher_end() -> None:
     """Let the process that watches task Pods, which begins by asking for a client, end when it is told to.
 
-    It has inherited the scheduler's handler of SIGTERM, which does nothing there (Airflow 3.3.2). So the executor waits
-    for it in vain for 20 seconds, and Python then until the kubelet kills the scheduler.
+    It has inherited the scheduler's handler of SIGTERM, which does nothing there (Airflow 3.3.2). So whenever a
+    scheduler ends, its executor would wait for 20 seconds and then kill it.
     """
     if type(multiprocessing.current_process()).__name__ == "KubernetesJobWatcher":
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 CONNECT_SECONDS = 10
-"""For an attempt at one address. libpq's own variable counts for more, for asyncpg as well."""
+"""For an attempt at one address; asyncpg's at all of them. libpq's own variable counts for more, for both."""
 SILENCE_SECONDS = 30
 """For how long a server may acknowledge nothing that it is sent, or take none of it."""
 IDLE_SECONDS, INTERVAL_SECONDS, PROBES = 10, 5, 4
@@ -25,8 +25,9 @@ def arguments(url: str, connect_timeout: str = "") -> dict[str, int]:
     """Return libpq's, as far as the URL does not set them; none for another kind of database."""
     if not url.startswith("postgres"):
         return {}
-    # Where SQLAlchemy finds it: a password may hold whatever there is but an @.
-    said = parse_qs(url.partition("@")[2].partition("?")[2], keep_blank_values=True)
+    # As SQLAlchemy takes it apart: a password may hold whatever there is but an @.
+    address = re.sub(r"^[\w+]+://([^:/]*(:[^@]*)?@)?", "", url)
+    said = parse_qs(address.partition("?")[2], keep_blank_values=True)
     wanted = {
         "tcp_user_timeout": SILENCE_SECONDS * 1000,
         "keepalives_idle": IDLE_SECONDS,

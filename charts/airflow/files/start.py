@@ -5,10 +5,10 @@ before the next start, up to five minutes after the database is back. Waiting he
 
 The component's connections get our timeouts, unless airflow.cfg, the Pod or the image names others.
 """
-# ruff: noqa: INP001, PTH100, PTH110, PTH118, PTH120, PTH123, T201 - a script of a ConfigMap; pathlib would be a fifth of its run
+# ruff: noqa: INP001, PTH100, PTH110, PTH118, PTH120, T201 - a script of a ConfigMap; pathlib would be a fifth of its run
 
+import configparser
 import os
-import re
 import sys
 import time
 
@@ -46,13 +46,11 @@ def set_timeouts() -> None:
     """
     if not os.path.exists(os.path.join(os.environ.get("AIRFLOW_HOME", ""), "config", "airfield_timeouts.py")):
         return
-    with open(os.environ["AIRFLOW_CONFIG"], encoding="utf-8") as file:
-        config = file.read()
+    config = configparser.RawConfigParser()
+    config.read(os.environ["AIRFLOW_CONFIG"], encoding="utf-8")
     for option, value in TIMEOUTS.items():
-        variable = f"AIRFLOW__DATABASE__{option.upper()}"
-        named = any(variable + suffix in os.environ for suffix in ("", "_CMD", "_SECRET"))
-        if not named and not re.search(rf"^{option}(_cmd|_secret)?\s*=", config, re.MULTILINE):
-            os.environ[variable] = value
+        if not config.has_option("database", option):
+            os.environ.setdefault(f"AIRFLOW__DATABASE__{option.upper()}", value)
 
 
 if __name__ == "__main__":

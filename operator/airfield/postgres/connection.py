@@ -20,6 +20,22 @@ SLOW_SECONDS = 2.0
 SILENT_SECONDS = 10.0
 """So long nobody tries a server again that took longer than SLOW_SECONDS to refuse a connection, or to be given up."""
 SILENT_SERVERS = 256
+WATCHED: Final = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""With which a server ends a session, locks included, a minute after its client has gone without a word; by default
+the kernel asks after two hours. In seconds, but for the last, which is in milliseconds."""
+_OPTIONS: Final = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "search_path": "pg_catalog,pg_temp",
+        **WATCHED,
+    }.items()
+)
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -92,7 +108,7 @@ async def connect(
                 dbname=address.database,
                 sslmode=address.sslmode,
                 connect_timeout=CONNECT_SECONDS,
-                options=f"-c statement_timeout={STATEMENT_SECONDS}s -c search_path=pg_catalog,pg_temp",
+                options=_OPTIONS,
                 tcp_user_timeout=STATEMENT_SECONDS * 1000,
                 keepalives_idle=10,
                 keepalives_interval=5,

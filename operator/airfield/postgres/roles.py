@@ -1,22 +1,12 @@
 """Roles that Airfield creates, told from others by a comment. The administrator is a member of each of them."""
 
-import contextlib
-from typing import Final
+from psycopg import sql
 
-from psycopg import errors, sql
-
-from airfield.postgres.connection import Connection
+from airfield.postgres.connection import WATCHED, Connection
 from airfield.postgres.errors import DatabaseError
 from airfield.postgres.scram import scram_verifier
 
 MARK = "managed by airfield"
-WATCHED: Final = {
-    "tcp_keepalives_idle": "30",
-    "tcp_keepalives_interval": "10",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "60000",
-}
-"""In seconds, but for the last, which is in milliseconds. By default the kernel asks after two hours."""
 EXPLICIT_GRANTS = 160000  # since PostgreSQL 16 a role's creator may grant itself the role, but does not have it
 
 
@@ -47,18 +37,15 @@ async def watch_sessions(connection: Connection, role: str) -> None:
     """Lets the server end the role's sessions a minute after their client has gone without a word, locks included.
 
     A scheduler whose node is lost while it holds the lock of the pools would keep its successor from scheduling.
-    What somebody else has set stays. An administrator who did not make the role may not say so; then nobody does.
+    What the role has already stays.
     """
     cursor = await connection.execute("SELECT rolconfig FROM pg_roles WHERE rolname = %s", [role])
     row = await cursor.fetchone()
     given = {setting.partition("=")[0] for setting in (row and row[0]) or ()}
     statement = sql.SQL("ALTER ROLE {} SET {} = {}")
-    with contextlib.suppress(errors.InsufficientPrivilege):
-        for name, value in WATCHED.items():
-            if name not in given:
-                await connection.execute(
-                    statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(value))
-                )
+    for name, value in WATCHED.items():
+        if name not in given:
+            await connection.execute(statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(value)))
 
 
 async def drop_role(connection: Connection, role: str) -> None:

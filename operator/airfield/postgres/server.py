@@ -161,6 +161,7 @@ class Server:
                 return None
             await create_role(connection, final)
             await set_password(connection, final, password)
+            await watch_sessions(connection, final)
             if await _lookup(connection, unfinished) is None:
                 await _create(connection, unfinished, template=None)
             await _open(connection, unfinished)

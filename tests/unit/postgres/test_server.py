@@ -15,9 +15,9 @@ import pytest
 from psycopg import sql
 
 from airfield.postgres import server as module
+from airfield.postgres.connection import WATCHED, connect
 from airfield.postgres.errors import DatabaseError
 from airfield.postgres.names import unfinished_name
-from airfield.postgres.roles import MARK, WATCHED
 from airfield.postgres.schema import SchemaHeads, schema_heads
 from airfield.postgres.server import Address, DatabaseFacts, Mark, Server
 from postgres_server import FAKE_AIRFLOW, PostgresServer, login
@@ -188,36 +188,29 @@ async def test_a_password_changes_only_when_asked(server: Server, postgres_serve
 
 
 async def test_sessions_end_whose_client_is_gone(server: Server, postgres_server: PostgresServer) -> None:
-    """Those of a role that was made before, too; and what somebody has set stays. The server asks its kernel."""
+    """Those of a role that was made before, too; and what the role has stays. The server asks its kernel."""
     own = tenant()
     await server.ensure_role(own.name, own.password)
     await server.create_database(own.name, own.name, own.mark)
 
-    def settings() -> dict[str, str]:
-        with login(own.address(postgres_server)) as connection:
+    def settings(address: Address) -> dict[str, str]:
+        with login(address) as connection:
             return {name: connection.execute(f"SHOW {name}".encode()).fetchall()[0][0] for name in WATCHED}
 
-    assert settings() == WATCHED
+    assert settings(own.address(postgres_server)) == WATCHED
     with login(own.address(postgres_server)) as connection:
         connection.execute("ALTER ROLE CURRENT_USER RESET ALL; ALTER ROLE CURRENT_USER SET tcp_keepalives_idle = 7")
     await server.ensure_role(own.name, own.password)
-    assert settings() == {**WATCHED, "tcp_keepalives_idle": "7"}
+    assert settings(own.address(postgres_server)) == {**WATCHED, "tcp_keepalives_idle": "7"}
+    digest = uuid.uuid4().hex[:12]
+    assert settings(await begin(server, digest)) == WATCHED
+    await server.drop_template(digest)
 
 
-async def test_a_role_will_do_that_the_administrator_may_not_alter(
-    server: Server, postgres_server: PostgresServer
-) -> None:
-    """Since PostgreSQL 16 that is any role that somebody else has made; before, a superuser's."""
-    own = tenant()
-    role, admin = sql.Identifier(own.name), sql.Identifier(postgres_server.admin.user)
-    with login(postgres_server.superuser) as connection:
-        connection.execute(sql.SQL("CREATE ROLE {} SUPERUSER").format(role))
-        connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(role, MARK))
-        connection.execute(sql.SQL("GRANT {} TO {}").format(role, admin))
-    assert not await server.ensure_role(own.name, own.password)
-    assert scalar(postgres_server.admin, "SELECT rolconfig FROM pg_roles WHERE rolname = %s", own.name) is None
-    with login(postgres_server.superuser) as connection:
-        connection.execute(sql.SQL("DROP ROLE {}").format(role))
+async def test_our_own_sessions_end_too(postgres_server: PostgresServer) -> None:
+    async with connect(postgres_server.admin, "looking") as connection:
+        found = {name: await (await connection.execute(f"SHOW {name}".encode())).fetchone() for name in WATCHED}
+    assert found == {name: (value,) for name, value in WATCHED.items()}
 
 
 async def test_a_clone_is_the_tenants_own(server: Server, postgres_server: PostgresServer, template: str) -> None:
