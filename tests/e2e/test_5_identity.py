@@ -349,4 +349,4 @@ def test_the_administrator_gets_in_without_the_provider(site: Site) -> None:
         page.wait_for_url(lambda url: "/auth/" not in url, wait_until="commit")
         assert fetch(page, "/api/v2/connections")[0] == 200
     assert site.call("POST", "/auth/token", {"username": name, "password": password})[0] == 201
-    assert site.environment.condition("Ready")["status"] == "True"
+    site.environment.until_ready()

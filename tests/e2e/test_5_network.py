@@ -62,7 +62,7 @@ def environment(server: DatabaseServer, bystander: Environment) -> Iterator[Envi
         dags={"bundles": [BUNDLE]},
         components={},
     )
-    assert bystander.condition("Ready")["status"] == "True"
+    bystander.until_ready()
     environment.until_ready()
     yield environment
     environment.delete_all()
@@ -108,7 +108,7 @@ def test_what_is_allowed_suffices_and_nothing_else_is(isolated: Environment, enf
         watch.lap("all flows with enforcement")
         isolated.succeeds("hello")
         watch.lap("a DAG's tasks in pods of their own, with enforcement")
-        assert isolated.condition("Ready")["status"] == "True", isolated.describe()
+        isolated.until_ready()  # on a busy machine a look at its health may have taken too long just now
 
 
 def test_what_a_tenant_may_reach_in_addition(isolated: Environment, enforcer: Enforcer) -> None:
