@@ -15,7 +15,7 @@ from localcluster.cluster import current_kubeconfig
 
 SERVED = "served".ljust(63, "d")
 """A namespace whose name is as long as can be."""
-NAMESPACES = (SERVED, "external", "bundles", "cancelled", "disturbed", "bystander")
+NAMESPACES = (SERVED, "mishaps", "cancelled", "disturbed", "bystander")
 SETTING = "volumeStatistics.enabled=true"
 """With which the operator is installed, each time: other modules may need it afterwards."""
 LOGIN, PASSWORD = "git-login", "of-the-repository"

@@ -8,7 +8,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "bootstrap.sh"
 SH = shutil.which("sh")
-PYTHON_WITHOUT_VENV = '[ "$1" = -c ] && exit 0; mkdir -p "$3"; echo "ensurepip is not available" >&2; exit 1'
+NO_VENV = 'mkdir -p "$3"; echo "ensurepip is not available" >&2; exit 1'
+PYTHON_WITHOUT_VENV = f'case "$*" in *"import ensurepip"*) exit 1;; "-c "*) exit 0;; esac; {NO_VENV}'
 APT = 'echo "apt-get $*"; exit 100'
 
 
@@ -21,7 +22,13 @@ def bootstrap(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]
         (path / name).chmod(0o755)
     for name in ("dirname", "mkdir", "rm"):
         (path / name).symlink_to(str(shutil.which(name)))
-    environ = {"PATH": str(path), "HOME": str(folder), "AIRFIELD_CACHE": str(folder / "cache")}
+    pythons = " ".join(name for name in programs if name.startswith("python")) or "python3"
+    environ = {
+        "PATH": str(path),
+        "HOME": str(folder),
+        "AIRFIELD_CACHE": str(folder / "cache"),
+        "AIRFIELD_PYTHON": pythons,
+    }
     return subprocess.run([str(SH), SCRIPT], env=environ, capture_output=True, text=True, check=False)
 
 
@@ -49,3 +56,10 @@ def test_root_on_debian_installs_it(tmp_path: Path) -> None:
 def test_no_python(tmp_path: Path) -> None:
     done = bootstrap(tmp_path, python3="exit 1")
     assert (done.returncode, done.stderr) == (1, "airfield: there is no Python 3.11 or newer; install one\n")
+
+
+def test_the_first_that_can_make_virtual_environments_is_taken(tmp_path: Path) -> None:
+    does = f'[ "$1" = -c ] && exit 0; echo "$0 made it" >&2; {NO_VENV}'
+    programs = {"python3.14": "exit 1", "python3.13": PYTHON_WITHOUT_VENV, "python3.12": does, "python3.11": does}
+    done = bootstrap(tmp_path, id="echo 1000", **programs)
+    assert "airfield: python3.12 cannot make a virtual environment" in done.stderr

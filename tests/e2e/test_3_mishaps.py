@@ -1,14 +1,19 @@
-"""Bundles that cannot be fetched: each is named, with the reason, and the rest of the environment goes on."""
+"""An environment with which next to nothing is right: its Secrets, a database of somebody else's, its bundles.
 
+Each mishap is named, with the reason; what does not depend on it goes on; and the operator dies at the wrong moment.
+"""
+
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from demo.platform import GIT, Platform
+from demo.platform import GIT, SYSTEM, Platform
 from e2e.conftest import LOGIN, PASSWORD, write_dag
-from e2e.databases import DatabaseServer
+from e2e.databases import HOST, DatabaseServer
 from e2e.environments import COMPONENT, Environment
+from e2e.processes import processes, send
 from e2e.secrecy import leaks
 from e2e.ssh_server import SshServer, ssh_server
 from e2e.waiting import Stopwatch, eventually
@@ -16,6 +21,8 @@ from localcluster.cluster import current_kubeconfig
 
 pytestmark = [pytest.mark.node, pytest.mark.usefixtures("steady", "bystander")]
 
+NAMESPACE = "mishaps"
+DATABASE = {"host": HOST, "port": "5432", "database": "handmade", "username": "handmade", "password": "of-handmade"}
 GOOD = f"http://git.{GIT}.svc.cluster.local/dags.git"
 NOWHERE = f"http://nowhere.{GIT}.svc.cluster.local/dags.git"
 CLOSED = f"http://git.{LOGIN}.svc.cluster.local/dags.git"
@@ -32,12 +39,13 @@ def spec(ref: str, secured: SshServer | None) -> dict[str, Any]:
         **({"secured": {"url": secured.url, **by_ssh}} if secured else {}),
     }
     bundles = [{"name": name, "git": {**git, "refreshIntervalSeconds": 5}} for name, git in sources.items()]
-    return {"executor": "LocalExecutor", "database": {"server": {}}, "dags": {"bundles": bundles}}
+    database = {"external": {"secret": {"name": "metadata"}}}
+    return {"executor": "LocalExecutor", "database": database, "dags": {"bundles": bundles}}
 
 
 def given(secret: str, **content: str) -> dict[str, Any]:
-    """What the user gives: `login` for the closed repository, `key` for the one that is reached by SSH."""
-    metadata = {"name": secret, "namespace": "bundles"}
+    """A Secret of the user's: `metadata` for the database, `login` for the closed repository, `key` for that by SSH."""
+    metadata = {"name": secret, "namespace": NAMESPACE}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}
 
 
@@ -55,11 +63,14 @@ def secured(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def environment(server: DatabaseServer, secured: SshServer | None) -> Environment:
-    """Not one thing is right with its bundles, but for the first."""
+    """Not one thing is right with its bundles, but for the first; its database's role may log in, and nothing more."""
+    server.ask(f"CREATE ROLE handmade LOGIN PASSWORD '{DATABASE['password']}'")
+    server.ask("CREATE DATABASE handmade")
+    secrets = [given("metadata", **DATABASE)]
     if secured:
-        key = {"ssh-privatekey": secured.private_key, "known_hosts": secured.impostor()}
-        server.platform.apply([given("key", **key)])
-    environment = Environment(server.platform, "bundles", "airflow")
+        secrets += [given("key", **{"ssh-privatekey": secured.private_key, "known_hosts": secured.impostor()})]
+    server.platform.apply(secrets)
+    environment = Environment(server.platform, NAMESPACE, "airflow")
     environment.apply(**spec("release-2", secured))
     return environment
 
@@ -70,9 +81,39 @@ def test_a_missing_secret(environment: Environment) -> None:
     assert "'login'" in found["message"]
 
 
+def test_a_role_that_may_not_create_tables(environment: Environment) -> None:
+    environment.platform.apply([given("login", username="git", password="not-of-the-repository")])
+    found = environment.until("DatabaseReady", "False", "DatabaseRefused", "MigrationFailed")
+    assert "'handmade'" in found["message"]
+    assert "schema public" in found["message"]
+    assert leaks(environment) == []
+
+
+def test_a_migration_that_fails(environment: Environment, server: DatabaseServer) -> None:
+    """A table of somebody else's is in Airflow's way."""
+    server.ask("CREATE TABLE dag (number int)", "handmade")
+    server.ask("GRANT CREATE, USAGE ON SCHEMA public TO handmade", "handmade")
+    found = environment.until("DatabaseReady", "False", "MigrationFailed")
+    assert "airflow db migrate failed (1)" in found["message"]
+    assert leaks(environment) == []
+    assert not environment.items("deployments")
+
+
+def test_it_goes_on_although_the_operator_is_killed(environment: Environment, server: DatabaseServer) -> None:
+    watch = Stopwatch()
+    server.ask("DROP TABLE dag", "handmade")
+    eventually("migration", lambda: environment.items("jobs"))
+    watch.lap("nothing in the way: migrating")
+    operators = environment.platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
+    send(signal.SIGKILL, processes(operators[0]))
+    environment.until("DatabaseReady", "True")
+    watch.lap("operator killed: migrated")
+    operator = environment.platform.get("-n", SYSTEM, "pod", operators[0]["metadata"]["name"])
+    assert operator["status"]["containerStatuses"][0]["restartCount"] > 0
+
+
 def test_each_failure_is_told(environment: Environment, secured: SshServer | None) -> None:
     watch = Stopwatch()
-    environment.platform.apply([given("login", username="git", password="not-of-the-repository")])
     failing = [
         ("release", GOOD, "release-2", "did not match"),
         ("elsewhere", NOWHERE, "main", "Could not resolve host"),
@@ -131,4 +172,8 @@ def test_it_recovers(environment: Environment, secured: SshServer | None) -> Non
     if secured:
         environment.succeeds("secured")
     assert leaks(environment) == []
+
+
+def test_the_database_outlives_it(environment: Environment, server: DatabaseServer) -> None:
     environment.delete_all()
+    assert server.ask("SELECT count(*) > 50 FROM pg_tables WHERE schemaname = 'public'", "handmade") == ["t"]
