@@ -17,6 +17,8 @@ class AirflowStub:
     port: int
     down: set[str] = field(default_factory=set)
     """Environments whose API server answers with 503."""
+    stumbles: set[str] = field(default_factory=set)
+    """Environments whose API server will do so once."""
     silent: dict[str, str] = field(default_factory=dict)
     """Environments of which a component sends no heartbeat."""
     asked: list[str] = field(default_factory=list)
@@ -31,6 +33,9 @@ class AirflowStub:
         namespace, name, rest = path.lstrip("/").split("/", 2)
         environment = f"{namespace}/{name}"
         self.asked.append(environment)
+        if environment in self.stumbles:
+            self.stumbles.remove(environment)
+            return 503, b"{}"
         if environment in self.down or rest != "api/v2/monitor/health":
             return 503, b"{}"
         sick = self.silent.get(environment)

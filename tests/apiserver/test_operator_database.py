@@ -221,6 +221,38 @@ async def test_airflow_that_is_not_healthy(team: Team) -> None:
     await team.until_ready()
 
 
+async def test_one_look_in_vain_is_not_told(team: Team) -> None:
+    """A lost packet must not alarm anybody; whoever is looked at twice in vain is told of."""
+    airflow, me = team.site.airflow, f"{team.namespace}/demo"
+    await team.put_environment()
+    await team.until_ready()
+    await team.settled_versions()
+    before = await team.kube.get(team.environment())
+
+    async def looked_at(again: int) -> bool:
+        return airflow.asked.count(me) >= asked + again
+
+    airflow.stumbles.add(me)
+    asked = airflow.asked.count(me)
+    await _disturb(team)
+    await eventually(lambda: looked_at(2))
+    assert me not in airflow.stumbles
+    assert await team.kube.get(team.environment()) == before
+
+    airflow.down.add(me)
+    asked = airflow.asked.count(me)
+    await _disturb(team)
+    await team.until_stuck("Unreachable", "api-server", "503")
+    assert airflow.asked.count(me) >= asked + 2
+    airflow.down.remove(me)
+    await team.until_ready()
+
+
+async def _disturb(team: Team) -> None:
+    """Have the operator look at the environment: somebody takes a Service away."""
+    assert await team.kube.delete(team.ref(kinds.SERVICE, "demo-api-server"))
+
+
 async def test_another_external_database_is_migrated_too(team: Team) -> None:
     """What is known of the schema of one database says nothing about another one."""
     first, second = (team.site.external_database(f"{team.name}_{n}", "secret") for n in ("one", "two"))

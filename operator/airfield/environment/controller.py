@@ -28,6 +28,7 @@ from airfield.environment.ensure.memory import Memory
 from airfield.environment.ensure.quota import Quotas
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
+from airfield.environment.health import benefit_of_doubt
 from airfield.environment.history import Wanted, wanted
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.quota import grant_of
@@ -70,6 +71,8 @@ class Controller:
         self._hosts = Hosts(doors)
         self._leaving: dict[tuple[str, str], tuple[str, datetime]] = {}
         """The uid of each environment that is being deleted, and since when that is worked on here."""
+        self._silent: dict[tuple[str, str], float] = {}
+        """When each environment that was Ready was first looked at in vain, in seconds of the monotonic clock."""
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """One pass. The seconds until the next one, None when the environment is gone."""
@@ -109,6 +112,7 @@ class Controller:
         came_to = Pass(environment, body, outcomes, run)
         if run is not None:
             await self._go_through(run, outcomes)
+            self._look_twice(run, outcomes)
             came_to = replace(came_to, beside=await self._look_beside(run))
         await self._report(came_to)
         # What has not come right for long is looked at more rarely.
@@ -130,6 +134,16 @@ class Controller:
                 outcomes[kind] = Stall(Reason.API_REFUSED, error.message, after=15)
             if not isinstance(outcomes[kind], Done):
                 return
+
+    def _look_twice(self, run: Run, outcomes: dict[ConditionType, Outcome]) -> None:
+        """Leave it at what was said of an environment that has not answered once: that may have been a lost packet."""
+        now, outcome = time.monotonic(), outcomes.get(ConditionType.HEALTHY)
+        doubt = benefit_of_doubt(outcome, run.previous, now - self._silent.setdefault(run.key, now))
+        if doubt is None:
+            del self._silent[run.key]
+        else:
+            log.info("looking again before it is told: %s", outcome.message if outcome else "")
+            outcomes[ConditionType.HEALTHY] = doubt
 
     async def _look_beside(self, run: Run) -> dict[ConditionType, Verdict | None]:
         """What Ready does not depend on; nothing new of it while the API server does not say."""
@@ -217,6 +231,7 @@ class Controller:
     def _forget(self, key: tuple[str, str]) -> None:
         """Take in that an environment is gone."""
         self._leaving.pop(key, None)
+        self._silent.pop(key, None)
         self._memory.forget(key)
         self._quotas.forget(key)
         self._hosts.forget(key)

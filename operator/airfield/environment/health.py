@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from airfield.api import meta
+from airfield.api.conditions import ready_of
 from airfield.api.dags import REFRESH_SECONDS
+from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
 from airfield.environment.reasons import Reason
 from airfield.environment.resolve import Effective
@@ -18,6 +20,10 @@ FAST: Final = 1.0
 """Seconds between looks at an API server that is about to answer."""
 SLOW: Final = 30.0
 """Seconds between looks at workloads: their events come sooner, and a fleet that is rolled out has many of them."""
+SECOND_LOOK: Final = 3.0
+"""Seconds until an environment that was Ready, and has not answered, is looked at again before anything is said."""
+SILENCE: Final = frozenset({Reason.UNREACHABLE, Reason.DATABASE_UNREACHABLE})
+"""What a lost packet or a name server's hiccup can make of an environment with which all is well."""
 CLONE_AGAIN: Final = timedelta(minutes=3)
 """Age at which a dag-processor that looks for a ref in a stale clone is replaced."""
 
@@ -65,6 +71,20 @@ def _names(children: Sequence[Child]) -> str:
     return ", ".join(
         f"{child.labels.get(meta.LABEL_COMPONENT, child.ref.name)} ({child.state.message})" for child in children
     )
+
+
+def benefit_of_doubt(outcome: Outcome | None, previous: AirflowEnvironmentStatus, since: float) -> Done | None:
+    """What is said instead while an environment that was Ready has not answered for less than SECOND_LOOK; else None.
+
+    Args:
+        outcome: what the phase Healthy came to.
+        previous: the status so far.
+        since: seconds since a look first came to that.
+    """
+    ready = ready_of(previous.conditions)
+    if not isinstance(outcome, Wait) or outcome.reason not in SILENCE or ready is None or ready.status != "True":
+        return None
+    return Done(again=SECOND_LOOK - since) if since < SECOND_LOOK else None
 
 
 def stale_clone(errors: Mapping[str, str]) -> bool:

@@ -10,6 +10,8 @@ class Done:
     """The phase's part of the world is as it should be."""
 
     message: str = ""
+    again: float | None = None
+    """Seconds until the next look, where this one did not see it and the last one did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,5 +106,5 @@ def together(seconds: float, now: float) -> float:
 
 def next_look(outcomes: Mapping[ConditionType, Outcome], *, when_ready: float) -> float:
     """Seconds until the environment is looked at again without anything having happened."""
-    waits = [outcome.after for outcome in outcomes.values() if isinstance(outcome, Wait | Stall)]
-    return min(waits, default=when_ready)
+    waits = [outcome.again if isinstance(outcome, Done) else outcome.after for outcome in outcomes.values()]
+    return min((seconds for seconds in waits if seconds is not None), default=when_ready)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from airfield.airflow import monitor
 from airfield.airflow.monitor import ComponentHealth, Health
+from airfield.api.conditions import Condition
+from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.environment.ensure import health as module
 from airfield.environment.ensure.health import NO_REASON, bundle_errors, ensure_healthy
 from airfield.environment.health import (
+    SECOND_LOOK,
     BundleFact,
+    benefit_of_doubt,
     expected_components,
     judge_bundles,
     judge_workloads,
@@ -63,6 +67,32 @@ async def test_who_does_not_answer_is_asked_rarely(
     outcome = await ensure_healthy(run)
     assert isinstance(outcome, Wait)
     assert outcome.after == seconds
+
+
+UNREACHABLE = Wait(Reason.UNREACHABLE, "no answer", 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ready", "since", "instead"),
+    [
+        (UNREACHABLE, "True", 0, Done(again=SECOND_LOOK)),
+        (UNREACHABLE, "True", 2.5, Done(again=SECOND_LOOK - 2.5)),
+        (UNREACHABLE, "True", SECOND_LOOK, None),
+        (Wait(Reason.DATABASE_UNREACHABLE, "no answer", 5), "True", 0, Done(again=SECOND_LOOK)),
+        (UNREACHABLE, "False", 0, None),
+        (UNREACHABLE, None, 0, None),
+        (Wait(Reason.UNHEALTHY, "no heartbeat", 3), "True", 0, None),
+        (Stall(Reason.DATABASE_REFUSED, "wrong password"), "True", 0, None),
+        (Done(), "True", 0, None),
+        (None, "True", 0, None),
+    ],
+)
+def test_who_was_ready_is_looked_at_twice(
+    outcome: Outcome | None, ready: Literal["True", "False"] | None, since: float, instead: Done | None
+) -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    told = [Condition(type="Ready", status=ready, reason="x", message="", last_transition_time=stamp)] if ready else []
+    assert benefit_of_doubt(outcome, AirflowEnvironmentStatus(conditions=told), since) == instead
 
 
 HINT = "; check image.reference, or without it catalog.versions[].image of the class, and image.pullSecrets"

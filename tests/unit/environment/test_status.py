@@ -217,6 +217,7 @@ def test_whatever_an_environment_goes_through(steps: list[tuple[Outcomes, str, i
         ({ConditionType.RESOLVED: Stall(Reason.INVALID_SPEC, "x")}, 60),
         ({ConditionType.RESOLVED: Done(), ConditionType.HEALTHY: Wait(Reason.STARTING, "x", 1)}, 1),
         ({ConditionType.APPLIED: Stall(Reason.APPLY_REFUSED, "x", 0), ConditionType.HEALTHY: Done()}, 0),
+        ({**ALL_DONE, ConditionType.HEALTHY: Done(again=2)}, 2),
     ],
 )
 def test_when_to_look_again(outcomes: Outcomes, seconds: float) -> None:
