@@ -19,7 +19,7 @@ help: ## List the targets
 
 .PHONY: setup
 setup: ## Prepare .venv from uv.lock
-	@tools/bootstrap.sh
+	@tools/bootstrap.sh $(if $(AIRFIELD_PYTHON),'$(AIRFIELD_PYTHON)')
 
 .PHONY: demo
 demo: setup ## A cluster, the operator, an environment, and a DAG that succeeds (CLUSTER=current: on your cluster)

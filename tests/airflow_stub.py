@@ -18,7 +18,7 @@ class AirflowStub:
     down: set[str] = field(default_factory=set)
     """Environments whose API server answers with 503."""
     stumbles: set[str] = field(default_factory=set)
-    """Environments whose API server will do so once."""
+    """Environments whose API server answers the next question with 503."""
     silent: dict[str, str] = field(default_factory=dict)
     """Environments of which a component sends no heartbeat."""
     asked: list[str] = field(default_factory=list)

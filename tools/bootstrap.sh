@@ -1,16 +1,18 @@
 #!/bin/sh
-# Prepares .venv from uv.lock, and nothing else. Needs Python 3.11 or newer, AIRFIELD_PYTHON or one it finds; brings its own uv.
+# bootstrap.sh [PYTHON ...]: prepares .venv from uv.lock, and nothing else, with the first of these Pythons that is 3.11 or
+# newer and can make virtual environments; without any, with the first of those that are usual. Brings its own uv.
 set -eu
 cd "$(dirname "$0")/.."
 version=0.13.8
 home="${AIRFIELD_CACHE:-$HOME/.cache/airfield}/uv-$version"
 uv="$home/bin/uv"
 # First the distribution's own: what pyenv compiles lacks profile-guided optimization and takes nearly twice as long for
-# everything. First one that can make virtual environments, then any that could if a package were added.
-candidates="${AIRFIELD_PYTHON:-/usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11}"
+# everything.
+[ $# -gt 0 ] || set -- /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11
 python=""
+# In the end one that could make virtual environments if a package were added.
 for modules in "ensurepip, sys" sys; do
-    for candidate in $candidates; do
+    for candidate in "$@"; do
         if "$candidate" -c "import $modules; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then
             python=$candidate
             break 2
@@ -18,7 +20,7 @@ for modules in "ensurepip, sys" sys; do
     done
 done
 if [ -z "$python" ]; then
-    echo "airfield: there is no Python 3.11 or newer; install one" >&2
+    echo "airfield: there is no Python 3.11 or newer ($*); install one, or name it in AIRFIELD_PYTHON" >&2
     exit 1
 fi
 if [ ! -x "$uv" ]; then

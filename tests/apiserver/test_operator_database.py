@@ -222,7 +222,7 @@ async def test_airflow_that_is_not_healthy(team: Team) -> None:
 
 
 async def test_one_look_in_vain_is_not_told(team: Team) -> None:
-    """A lost packet must not alarm anybody; whoever is looked at twice in vain is told of."""
+    """A lost packet must not alarm anybody."""
     airflow, me = team.site.airflow, f"{team.namespace}/demo"
     await team.put_environment()
     await team.until_ready()
@@ -240,10 +240,8 @@ async def test_one_look_in_vain_is_not_told(team: Team) -> None:
     assert await team.kube.get(team.environment()) == before
 
     airflow.down.add(me)
-    asked = airflow.asked.count(me)
     await _disturb(team)
     await team.until_stuck("Unreachable", "api-server", "503")
-    assert airflow.asked.count(me) >= asked + 2
     airflow.down.remove(me)
     await team.until_ready()
 

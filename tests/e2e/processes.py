@@ -9,6 +9,20 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from demo.platform import SYSTEM, Platform
+
+
+def operators(platform: Platform) -> list[dict[str, Any]]:
+    """The operator's pods, the leader first."""
+    pods: list[dict[str, Any]] = platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
+    holder = platform.get("-n", SYSTEM, "lease", "airfield")["spec"].get("holderIdentity")
+    return sorted(pods, key=lambda pod: pod["metadata"]["name"] != holder)
+
+
+def restarts(pod: dict[str, Any]) -> int:
+    """How often containers of a pod were started again."""
+    return sum(each["restartCount"] for each in pod["status"]["containerStatuses"])
+
 
 def processes(pod: dict[str, Any]) -> list[int]:
     """The process ids of a pod's containers, found by the containers' control groups."""

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from demo.platform import SYSTEM, Platform, PlatformError
+from demo.platform import Platform, PlatformError
 from e2e.databases import DatabaseServer
 from e2e.environments import COMPONENT, Environment
+from e2e.processes import operators
 from e2e.waiting import Stopwatch, eventually
 from reliability.record import Finding, Record
 
@@ -109,6 +110,4 @@ class Scene:
 
     def operators(self) -> list[dict[str, Any]]:
         """The operator's pods, the leader first."""
-        pods = self.platform.get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=airfield")["items"]
-        holder = self.platform.get("-n", SYSTEM, "lease", "airfield")["spec"].get("holderIdentity")
-        return sorted(pods, key=lambda pod: pod["metadata"]["name"] != holder)
+        return operators(self.platform)

@@ -22,14 +22,9 @@ def bootstrap(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]
         (path / name).chmod(0o755)
     for name in ("dirname", "mkdir", "rm"):
         (path / name).symlink_to(str(shutil.which(name)))
-    pythons = " ".join(name for name in programs if name.startswith("python")) or "python3"
-    environ = {
-        "PATH": str(path),
-        "HOME": str(folder),
-        "AIRFIELD_CACHE": str(folder / "cache"),
-        "AIRFIELD_PYTHON": pythons,
-    }
-    return subprocess.run([str(SH), SCRIPT], env=environ, capture_output=True, text=True, check=False)
+    pythons = [name for name in programs if name.startswith("python")]
+    environ = {"PATH": str(path), "HOME": str(folder), "AIRFIELD_CACHE": str(folder / "cache")}
+    return subprocess.run([str(SH), SCRIPT, *pythons], env=environ, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +50,8 @@ def test_root_on_debian_installs_it(tmp_path: Path) -> None:
 
 def test_no_python(tmp_path: Path) -> None:
     done = bootstrap(tmp_path, python3="exit 1")
-    assert (done.returncode, done.stderr) == (1, "airfield: there is no Python 3.11 or newer; install one\n")
+    said = "airfield: there is no Python 3.11 or newer (python3); install one, or name it in AIRFIELD_PYTHON\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_the_first_that_can_make_virtual_environments_is_taken(tmp_path: Path) -> None:

@@ -162,9 +162,6 @@ def start_controllers(instance: Instance, processes: Processes) -> None:
             # Fleets of hundreds of environments are made at once here; 20 requests a second would be the bottleneck.
             "--kube-api-qps=300",
             "--kube-api-burst=600",
-            # Who comes back to a Deployment before it has seen its own last write is refused: a third of all writes.
-            "--concurrent-deployment-syncs=1",
-            "--concurrent-replicaset-syncs=1",
             # A busy machine must not make a node look lost: its pods would be marked as not ready.
             "--node-monitor-grace-period=300s",
         ],

@@ -28,7 +28,7 @@ from airfield.environment.ensure.memory import Memory
 from airfield.environment.ensure.quota import Quotas
 from airfield.environment.ensure.run import Doors, Run
 from airfield.environment.ensure.workloads import ensure_applied, ensure_rendered
-from airfield.environment.health import benefit_of_doubt
+from airfield.environment.health import SECOND_LOOK, may_be_well
 from airfield.environment.history import Wanted, wanted
 from airfield.environment.outcome import Done, Outcome, Stall
 from airfield.environment.quota import grant_of
@@ -71,8 +71,8 @@ class Controller:
         self._hosts = Hosts(doors)
         self._leaving: dict[tuple[str, str], tuple[str, datetime]] = {}
         """The uid of each environment that is being deleted, and since when that is worked on here."""
-        self._silent: dict[tuple[str, str], float] = {}
-        """When each environment that was Ready was first looked at in vain, in seconds of the monotonic clock."""
+        self._unanswered: dict[tuple[str, str], float] = {}
+        """When an environment that was Ready first gave no usable answer, in seconds of the monotonic clock."""
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """One pass. The seconds until the next one, None when the environment is gone."""
@@ -136,14 +136,20 @@ class Controller:
                 return
 
     def _look_twice(self, run: Run, outcomes: dict[ConditionType, Outcome]) -> None:
-        """Leave it at what was said of an environment that has not answered once: that may have been a lost packet."""
-        now, outcome = time.monotonic(), outcomes.get(ConditionType.HEALTHY)
-        doubt = benefit_of_doubt(outcome, run.previous, now - self._silent.setdefault(run.key, now))
-        if doubt is None:
-            del self._silent[run.key]
-        else:
+        """Say nothing yet of an environment that was Ready and gives no usable answer: a packet may have been lost.
+
+        All looks within SECOND_LOOK count as one.
+        """
+        outcome, generation = outcomes.get(ConditionType.HEALTHY), run.environment.metadata.generation
+        if not may_be_well(outcome, run.previous, generation=generation, applied=run.applied):
+            self._unanswered.pop(run.key, None)
+            return
+        now = time.monotonic()
+        if run.key not in self._unanswered:
             log.info("looking again before it is told: %s", outcome.message if outcome else "")
-            outcomes[ConditionType.HEALTHY] = doubt
+        left = self._unanswered.setdefault(run.key, now) + SECOND_LOOK - now
+        if left > 0:
+            outcomes[ConditionType.HEALTHY] = Done(again=left)
 
     async def _look_beside(self, run: Run) -> dict[ConditionType, Verdict | None]:
         """What Ready does not depend on; nothing new of it while the API server does not say."""
@@ -231,7 +237,7 @@ class Controller:
     def _forget(self, key: tuple[str, str]) -> None:
         """Take in that an environment is gone."""
         self._leaving.pop(key, None)
-        self._silent.pop(key, None)
+        self._unanswered.pop(key, None)
         self._memory.forget(key)
         self._quotas.forget(key)
         self._hosts.forget(key)

@@ -21,8 +21,8 @@ FAST: Final = 1.0
 SLOW: Final = 30.0
 """Seconds between looks at workloads: their events come sooner, and a fleet that is rolled out has many of them."""
 SECOND_LOOK: Final = 3.0
-"""Seconds until an environment that was Ready, and has not answered, is looked at again before anything is said."""
-SILENCE: Final = frozenset({Reason.UNREACHABLE, Reason.DATABASE_UNREACHABLE})
+"""Seconds for which an environment that was Ready is still believed to be when it gives no usable answer."""
+NO_ANSWER: Final = frozenset({Reason.UNREACHABLE, Reason.DATABASE_UNREACHABLE})
 """What a lost packet or a name server's hiccup can make of an environment with which all is well."""
 CLONE_AGAIN: Final = timedelta(minutes=3)
 """Age at which a dag-processor that looks for a ref in a stale clone is replaced."""
@@ -73,18 +73,21 @@ def _names(children: Sequence[Child]) -> str:
     )
 
 
-def benefit_of_doubt(outcome: Outcome | None, previous: AirflowEnvironmentStatus, since: float) -> Done | None:
-    """What is said instead while an environment that was Ready has not answered for less than SECOND_LOOK; else None.
+def may_be_well(
+    outcome: Outcome | None, previous: AirflowEnvironmentStatus, *, generation: int, applied: str | None
+) -> bool:
+    """Whether an environment that gave no usable answer may be well: it was Ready, and nothing of it is new since.
 
     Args:
-        outcome: what the phase Healthy came to.
+        outcome: what the phase Healthy came to, if it was reached.
         previous: the status so far.
-        since: seconds since a look first came to that.
+        generation: that of its resource now.
+        applied: the digest of what is applied now.
     """
     ready = ready_of(previous.conditions)
-    if not isinstance(outcome, Wait) or outcome.reason not in SILENCE or ready is None or ready.status != "True":
-        return None
-    return Done(again=SECOND_LOOK - since) if since < SECOND_LOOK else None
+    was_ready = ready is not None and ready.status == "True" and ready.observed_generation == generation
+    nothing_new = applied is not None and applied == previous.applied
+    return isinstance(outcome, Wait) and outcome.reason in NO_ANSWER and was_ready and nothing_new
 
 
 def stale_clone(errors: Mapping[str, str]) -> bool:

@@ -7,11 +7,11 @@ from airfield.environment.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The phase's part of the world is as it should be."""
+    """The phase's part of the world is as it should be, or is still believed to be."""
 
     message: str = ""
     again: float | None = None
-    """Seconds until the next look, where this one did not see it and the last one did."""
+    """Seconds until the next look, where it is only believed."""
 
 
 @dataclass(frozen=True, slots=True)

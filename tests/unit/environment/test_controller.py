@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from airfield.api import meta
-from airfield.api.environment import AirflowEnvironment
+from airfield.api.conditions import Condition, ConditionType
+from airfield.api.environment import AirflowEnvironment, AirflowEnvironmentStatus
 from airfield.environment import controller as module
 from airfield.environment.controller import Controller
 from airfield.environment.ensure.deleted import Farewell
-from airfield.environment.outcome import Wait
+from airfield.environment.outcome import Done, Outcome, Wait
 from airfield.environment.reasons import Reason
 from airfield.kube.errors import ApiError
 from airfield.kube.inventory import Inventory
@@ -110,3 +111,26 @@ async def test_a_finalizer_that_somebody_takes_off_at_once_is_not_set_all_the_ti
     world.resources.observe(world.resources.environments, KEY, body(1))
     with pytest.raises(ApiError, match="does not let the finalizers be"):
         await world.controller.reconcile(KEY)
+
+
+def test_what_is_not_answered_is_told_when_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer that is usable begins it anew; and what could not be written is not believed once more."""
+    silence, answer = Wait(Reason.UNREACHABLE, "no answer", 1), Done()
+    now, controller = 1000.0, World().controller
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    ready = Condition(type="Ready", status="True", reason="x", message="", last_transition_time="2026-01-01T00:00:00Z")
+    previous = AirflowEnvironmentStatus(conditions=[ready.model_copy(update={"observed_generation": 1})], applied="a")
+    resource = AirflowEnvironment.model_validate(body(1))
+    run: Any = SimpleNamespace(key=KEY, previous=previous, environment=resource, applied="a")
+    for seconds, outcome, said in (
+        (0.0, silence, Done(again=3.0)),
+        (1.0, silence, Done(again=2.0)),
+        (1.0, answer, answer),
+        (9.0, silence, Done(again=3.0)),
+        (3.0, silence, silence),
+        (0.5, silence, silence),
+    ):
+        now += seconds
+        outcomes: dict[ConditionType, Outcome] = {ConditionType.HEALTHY: outcome}
+        controller._look_twice(run, outcomes)
+        assert outcomes == {ConditionType.HEALTHY: said}

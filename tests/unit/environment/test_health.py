@@ -15,12 +15,11 @@ from airfield.api.environment import AirflowEnvironmentStatus
 from airfield.environment.ensure import health as module
 from airfield.environment.ensure.health import NO_REASON, bundle_errors, ensure_healthy
 from airfield.environment.health import (
-    SECOND_LOOK,
     BundleFact,
-    benefit_of_doubt,
     expected_components,
     judge_bundles,
     judge_workloads,
+    may_be_well,
     stale_clone,
 )
 from airfield.environment.outcome import Done, Outcome, Stall, Wait
@@ -72,27 +71,33 @@ async def test_who_does_not_answer_is_asked_rarely(
 UNREACHABLE = Wait(Reason.UNREACHABLE, "no answer", 1)
 
 
+def told(ready: Literal["True", "False"] = "True", generation: int = 2) -> AirflowEnvironmentStatus:
+    """What was said of an environment when the objects of digest `a` were applied."""
+    common = {"type": "Ready", "reason": "x", "message": "", "last_transition_time": "2026-01-01T00:00:00Z"}
+    ready_condition = Condition(status=ready, observed_generation=generation, **common)
+    return AirflowEnvironmentStatus(conditions=[ready_condition], applied="a")
+
+
 @pytest.mark.parametrize(
-    ("outcome", "ready", "since", "instead"),
+    ("outcome", "previous", "applied", "well"),
     [
-        (UNREACHABLE, "True", 0, Done(again=SECOND_LOOK)),
-        (UNREACHABLE, "True", 2.5, Done(again=SECOND_LOOK - 2.5)),
-        (UNREACHABLE, "True", SECOND_LOOK, None),
-        (Wait(Reason.DATABASE_UNREACHABLE, "no answer", 5), "True", 0, Done(again=SECOND_LOOK)),
-        (UNREACHABLE, "False", 0, None),
-        (UNREACHABLE, None, 0, None),
-        (Wait(Reason.UNHEALTHY, "no heartbeat", 3), "True", 0, None),
-        (Stall(Reason.DATABASE_REFUSED, "wrong password"), "True", 0, None),
-        (Done(), "True", 0, None),
-        (None, "True", 0, None),
+        (UNREACHABLE, told(), "a", True),
+        (Wait(Reason.DATABASE_UNREACHABLE, "no answer", 5), told(), "a", True),
+        (UNREACHABLE, told("False"), "a", False),
+        (UNREACHABLE, AirflowEnvironmentStatus(), "a", False),
+        (UNREACHABLE, told(generation=1), "a", False),
+        (UNREACHABLE, told(), "of something else", False),
+        (UNREACHABLE, told(), None, False),
+        (Wait(Reason.UNHEALTHY, "no heartbeat", 3), told(), "a", False),
+        (Stall(Reason.DATABASE_REFUSED, "wrong password"), told(), "a", False),
+        (Done(), told(), "a", False),
+        (None, told(), "a", False),
     ],
 )
-def test_who_was_ready_is_looked_at_twice(
-    outcome: Outcome | None, ready: Literal["True", "False"] | None, since: float, instead: Done | None
+def test_who_was_ready_may_be_well_though_it_does_not_answer(
+    outcome: Outcome | None, previous: AirflowEnvironmentStatus, applied: str | None, well: bool
 ) -> None:
-    stamp = "2026-01-01T00:00:00Z"
-    told = [Condition(type="Ready", status=ready, reason="x", message="", last_transition_time=stamp)] if ready else []
-    assert benefit_of_doubt(outcome, AirflowEnvironmentStatus(conditions=told), since) == instead
+    assert may_be_well(outcome, previous, generation=2, applied=applied) == well
 
 
 HINT = "; check image.reference, or without it catalog.versions[].image of the class, and image.pullSecrets"
