@@ -3,11 +3,14 @@
 import asyncio
 
 import pytest
+from psycopg import sql
 
 from airfield.kube import kinds
 from airfield.kube.errors import ApiError
 from airfield.kube.kinds import Ref
+from airfield.postgres.mark import Mark
 from operated_cluster import VERSION, Team, assert_says, eventually
+from postgres_server import login
 
 pytestmark = pytest.mark.apiserver
 
@@ -66,6 +69,31 @@ async def test_orphan_and_adoption(team: Team) -> None:
     assert found["metadata"]["uid"] == volume["metadata"]["uid"]
     with team.site.in_database(secrets["database"]) as connection:
         assert connection.execute("SELECT to_regclass('public.keepsake') IS NOT NULL").fetchone() == (True,)
+
+
+async def test_the_database_of_a_lost_cluster_is_taken_over_once_the_class_says_that_it_is_lost(team: Team) -> None:
+    """As docs/databases.md tells it: of the former cluster's Secrets only the Fernet key was restored."""
+    await team.put_environment()
+    await team.until_ready()
+    before = await team.secret("demo-database")
+    with team.site.in_database(before) as connection:
+        connection.execute("CREATE TABLE keepsake ()")
+    await delete(team)
+    for key in set(KEYS) - {"fernet"}:
+        await team.kube.delete(team.ref(kinds.SECRET, f"demo-{key}"))
+    mark = Mark(environment=f"{team.namespace}/demo", cluster="the-lost-one", schema="")
+    with login(team.site.postgres.superuser) as connection:
+        comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+        connection.execute(comment.format(sql.Identifier(before["database"]), sql.Literal(mark.dump())))
+
+    await team.put_environment()
+    await team.until_stuck("DatabaseConflict", "'the-lost-one'", "databaseServers[main].formerClusters")
+    await team.put_class(databaseServers=[team.server(formerClusters=["the-lost-one"])])
+    await team.until_ready()
+    after = await team.secret("demo-database")
+    assert (after["database"], after["password"] == before["password"]) == (before["database"], False)
+    with team.site.in_database(after) as connection:
+        connection.execute("SELECT FROM keepsake")
 
 
 async def test_delete_of_what_cannot_be_read_keeps_the_data(team: Team) -> None:
