@@ -6,8 +6,7 @@ cd "$(dirname "$0")/.."
 version=0.13.8
 home="${AIRFIELD_CACHE:-$HOME/.cache/airfield}/uv-$version"
 uv="$home/bin/uv"
-# First the distribution's own: what pyenv compiles lacks profile-guided optimization and takes nearly twice as long for
-# everything.
+# First the distribution's own: what pyenv compiles lacks profile-guided optimization, and takes half as long again or more.
 [ $# -gt 0 ] || set -- /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11
 python=""
 # In the end one that could make virtual environments if a package were added.
