@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from localcluster.host import apt_get
+from localcluster.host import apt_install
 
 CHROMIUM = Path("/usr/bin/chromium")
 SECONDS = 120
@@ -18,8 +18,7 @@ SECONDS = 120
 def chromium(hosts: Mapping[str, str]) -> Iterator[Browser]:
     """A browser to which host names have the addresses, or addresses and ports, that are given."""
     if not CHROMIUM.exists():
-        apt_get("update")
-        apt_get("install", "--yes", "--no-install-recommends", "chromium", "fonts-dejavu-core")
+        apt_install("chromium", "fonts-dejavu-core")
     rules = ",".join(f"MAP {name} {address}" for name, address in hosts.items())
     arguments = [f"--host-resolver-rules={rules}", "--no-proxy-server"]
     expect.set_options(timeout=SECONDS * 1000)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localcluster.host import apt_get
+from localcluster.host import apt_install
 from localcluster.pki import Authority
 from localcluster.workspace import cache_folder, locked
 
@@ -158,8 +158,7 @@ def _distribution() -> Path:
     """The folder of a Keycloak that is ready to start."""
     missing = [package for program, package in PACKAGES.items() if not shutil.which(program)]
     if missing:
-        apt_get("update")
-        apt_get("install", "--yes", "--no-install-recommends", *missing)
+        apt_install(*missing)
     home = cache_folder() / "keycloak" / VERSION
     with locked(home.with_name(f"{VERSION}.lock")):
         if not home.exists():

@@ -22,6 +22,7 @@ from psycopg import sql
 
 from airfield.postgres.connection import Address
 from airfield.postgres.scram import scram_verifier
+from localcluster.host import apt_install
 
 START_SECONDS = 120
 ROOM = 4 << 30
@@ -182,11 +183,8 @@ def _installed() -> Path | None:
 
 def _install() -> None:
     """Debian's package would also create and start a server of its own, unless told not to beforehand."""
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
-    subprocess.run(["apt-get", "update", "-qq"], check=True, env=environment)
-    subprocess.run([*install, "postgresql-common"], check=True, env=environment)
+    apt_install("postgresql-common")
     if "\ncreate_main_cluster = false" not in CREATE_CLUSTER_CONFIG.read_text():
         with CREATE_CLUSTER_CONFIG.open("a") as config:
             config.write("\ncreate_main_cluster = false\n")
-    subprocess.run([*install, "postgresql"], check=True, env=environment)
+    apt_install("postgresql")

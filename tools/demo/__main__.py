@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import click
@@ -12,9 +13,10 @@ from demo.airflow import run_dag
 from demo.platform import GIT, QUICKSTART, REPOSITORY, SYSTEM, Platform, PlatformError
 from imagebuild.build import build
 from imagebuild.images import RECIPES
-from localcluster import Cluster, LocalClusterError
+from localcluster import Cluster, LocalClusterError, tool
 from localcluster.binaries import MINIMUM_GO
 from localcluster.cluster import current_kubeconfig
+from localcluster.host import require_node_support
 
 NAMESPACE, NAME, DAG = "team-a-dev", "demo", "hello"
 READY_SECONDS = 600
@@ -46,12 +48,18 @@ def cli() -> None:
 def up() -> None:
     """Start everything and end when a DAG of the first environment has succeeded."""
     cluster = Cluster("demo", progress=say)
-    cluster.up()
     if current_kubeconfig() is None:
-        say("building the images (the first time takes some minutes)")
-        for image in build(IMAGES):
+        say("building the images and what a cluster consists of (the first time takes a quarter of an hour)")
+        require_node_support(say)
+        tool("pause", say)  # the smallest: it tells at once when there is no Go to build all others with
+        # Beside one another: each leaves processors idle, while something is downloaded or linked.
+        with ThreadPoolExecutor() as pool:
+            images = pool.submit(build, IMAGES, say)
+            cluster.up()
+        for image in images.result():
             cluster.load_image(image.archive)
     else:
+        cluster.up()
         say(_needs())
     platform = Platform(cluster)
     _refuse_foreign(platform)

@@ -9,6 +9,7 @@ import click
 
 from imagebuild.build import build
 from imagebuild.images import RECIPES
+from localcluster import LocalClusterError
 
 
 @click.command()
@@ -21,7 +22,10 @@ from imagebuild.images import RECIPES
 )
 def main(names: tuple[str, ...], output: str, helm: Path | None) -> None:
     """Build container images into archives under the cache folder; all of them if no NAMES are given."""
-    images = build(names, helm=helm)
+    try:
+        images = build(names, helm=helm)
+    except LocalClusterError as error:
+        raise click.ClickException(str(error)) from error
     if output == "json":
         found = {image.name: {"reference": image.reference, "archive": str(image.archive)} for image in images}
         click.echo(json.dumps(found, indent=2))

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from imagebuild.paths import cache
+from localcluster.host import apt_install
+from localcluster.workspace import LocalClusterError, cache_folder
 
 if TYPE_CHECKING:
     from imagebuild.buildah import Buildah
@@ -25,18 +26,14 @@ SLIM = (
 
 
 def install_tools() -> None:
-    """Install what the build needs from Debian, once."""
+    """Install what the build needs from Debian, once. LocalClusterError says why it cannot."""
     if all(shutil.which(tool) for tool in DEBIAN_PACKAGES):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise RuntimeError(
+        raise LocalClusterError(
             f"images are built with {' and '.join(DEBIAN_PACKAGES)}: install them, or run as root on Debian"
         )
-    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run([*apt, "update"], check=True)
-    install = [*apt, "install", "--yes", "--no-install-recommends", *DEBIAN_PACKAGES]
-    subprocess.run(install, check=True, env=environment, stdout=subprocess.DEVNULL)
+    apt_install(*DEBIAN_PACKAGES)
 
 
 def ensure_base(buildah: Buildah) -> str:
@@ -44,11 +41,13 @@ def ensure_base(buildah: Buildah) -> str:
     reference = f"localhost/airfield/base:{BASE_VERSION}"
     if buildah.has_image(reference):
         return reference
-    archive = cache() / "images" / f"base-{BASE_VERSION}.tar"
+    archive = cache_folder() / "images" / f"base-{BASE_VERSION}.tar"
     if not archive.exists():
         partial = archive.with_suffix(".partial.tar")
         slim = [f"--dpkgopt={option}" for option in SLIM]
-        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", *slim, "trixie", partial], check=True)
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", *slim, "trixie", str(partial)]
+        if subprocess.run(command, check=False).returncode:
+            raise LocalClusterError("`mmdebstrap` could not make the base image: see above")
         partial.rename(archive)
     container = buildah.run("from", "scratch").strip()
     try:

@@ -12,15 +12,19 @@ from filelock import FileLock
 
 from imagebuild.base import BASE_VERSION, ensure_base, install_tools
 from imagebuild.buildah import Buildah
-from imagebuild.images import RECIPES, Recipe
-from imagebuild.paths import REPOSITORY, cache
+from imagebuild.images import RECIPES, REPOSITORY, Recipe
 from localcluster import tool
+from localcluster.workspace import Progress, cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 KEPT_ARCHIVES = 3
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -32,38 +36,38 @@ class Image:
     archive: Path
 
 
-def build(names: Iterable[str] = (), *, helm: Path | None = None) -> list[Image]:
+def build(names: Iterable[str] = (), progress: Progress = _to_stderr, *, helm: Path | None = None) -> list[Image]:
     """Build the named images (default: all), skipping those whose archive exists.
 
     `helm` is the binary that goes into the operator's image; default: the one built from tools/go/helm.
-    Raises KeyError for an unknown name.
+    Raises KeyError for an unknown name, LocalClusterError where an image cannot be built.
     """
     recipes = [RECIPES[name] for name in names] or list(RECIPES.values())
-    folder = cache() / "images"
+    folder = cache_folder() / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    return [_build(recipe, folder, helm) for recipe in recipes]
+    return [_build(recipe, folder, progress, helm) for recipe in recipes]
 
 
-def _build(recipe: Recipe, folder: Path, helm: Path | None) -> Image:
-    helm = (helm or tool("helm", _say)) if recipe.needs_helm else None
+def _build(recipe: Recipe, folder: Path, progress: Progress, helm: Path | None) -> Image:
+    helm = (helm or tool("helm", progress)) if recipe.needs_helm else None
     archive = folder / f"{recipe.name}-{recipe.digest(BASE_VERSION, helm)}.tar"
     image = Image(recipe.name, f"docker.io/{recipe.reference}", archive)
     with FileLock(folder / ".lock"):
         if archive.exists():
             os.utime(archive)
-            _say(f"{recipe.name}: unchanged, {archive}")
+            progress(f"{recipe.name}: unchanged, {archive}")
         else:
-            _say(f"{recipe.name}: building {recipe.reference}")
+            progress(f"{recipe.name}: building {recipe.reference}")
             started = time.monotonic()
-            _build_archive(recipe, image, helm)
-            _say(f"{recipe.name}: built in {time.monotonic() - started:.0f} s, {archive}")
+            _build_archive(recipe, image, progress, helm)
+            progress(f"{recipe.name}: built in {time.monotonic() - started:.0f} s, {archive}")
         _prune(folder, recipe.name)
     return image
 
 
-def _build_archive(recipe: Recipe, image: Image, helm: Path | None) -> None:
+def _build_archive(recipe: Recipe, image: Image, progress: Progress, helm: Path | None) -> None:
     install_tools()
-    buildah = Buildah(cache() / "buildah")
+    buildah = Buildah(cache_folder() / "buildah", lambda step: progress(f"{recipe.name}: {step}"))
     options = ["--build-arg", f"BASE={ensure_base(buildah)}"]
     if helm:
         options += ["--build-context", f"helm={helm.parent}"]
@@ -81,7 +85,3 @@ def _prune(folder: Path, name: str) -> None:
     archives = sorted(folder.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in archives[KEPT_ARCHIVES:]:
         old.unlink()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -8,6 +8,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from localcluster.workspace import LocalClusterError, Progress
+
 CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 
 
@@ -16,12 +18,14 @@ LAST_LINES = 40
 
 
 class Buildah:
-    """Runs buildah commands. `CalledProcessError` tells what failed.
+    """Runs buildah commands. `LocalClusterError` tells what failed; buildah itself has said why.
 
-    Builds write their output to `<folder>/build.log`, their steps and, when they fail, their last lines to stderr.
+    Builds write their output to `<folder>/build.log` and, when they fail, its last lines to stderr; `progress` hears of
+    each step.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self._progress = progress
         self._log = folder / "build.log"
         self._temporary = folder / "tmp"
         self._temporary.mkdir(parents=True, exist_ok=True)
@@ -31,8 +35,10 @@ class Buildah:
     def run(self, *arguments: str) -> str:
         """Run a command and return its standard output."""
         done = subprocess.run(
-            [*self._command, *arguments], check=True, stdout=subprocess.PIPE, text=True, env=self._environment()
+            [*self._command, *arguments], check=False, stdout=subprocess.PIPE, text=True, env=self._environment()
         )
+        if done.returncode:
+            raise LocalClusterError(f"`buildah {arguments[0]}` failed: see above")
         return done.stdout
 
     def has_image(self, reference: str) -> bool:
@@ -67,10 +73,10 @@ class Buildah:
                 log.write(line)
                 last.append(line)
                 if "STEP " in line:
-                    print(f"  {' '.join(line.split())[:WIDTH]}", file=sys.stderr, flush=True)
+                    self._progress(" ".join(line.split())[:WIDTH])
         if process.returncode != 0:
-            print(*last, f"the whole output is in {self._log}\n", sep="", file=sys.stderr, flush=True)
-            raise subprocess.CalledProcessError(process.returncode, command[:1])
+            print(*last, sep="", file=sys.stderr, flush=True)
+            raise LocalClusterError(f"`buildah build` failed: see above; its whole output is in {self._log}")
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {"TMPDIR": str(self._temporary)}

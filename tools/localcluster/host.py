@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from localcluster.instance import Instance
-from localcluster.workspace import LocalClusterError, Progress
+from localcluster.workspace import LocalClusterError, Progress, cache_folder, locked
 
 # A file that each Debian package brings.
 PACKAGES = {
@@ -44,18 +44,25 @@ def require_node_support(progress: Progress) -> None:
         )
     if missing:
         progress(f"installing Debian packages: {' '.join(missing)}")
-        apt_get("update")
-        apt_get("install", "--yes", "--no-install-recommends", *missing)
+        apt_install(*missing)
     if not Path("/proc/sys/net/bridge").exists():
         # Where it is built into the kernel there is nothing to load; where it is missing, `sysctl` will say so.
         subprocess.run(["modprobe", "br_netfilter"], capture_output=True, check=False)
+
+
+def apt_install(*packages: str) -> None:
+    """Install Debian packages, without what they merely recommend. LocalClusterError says what went wrong."""
+    apt_get("update")
+    apt_get("install", "--yes", "--no-install-recommends", *packages)
 
 
 def apt_get(*arguments: str, folder: Path | None = None) -> None:
     """Run apt-get, in `folder` if one is given. LocalClusterError says what went wrong."""
     command = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    # One of us at a time: it waits for others that install, but not for others that fetch its lists.
+    with locked(cache_folder() / "apt.lock"):
+        done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LocalClusterError(f"`apt-get {arguments[0]}` failed: {(done.stderr or done.stdout).strip()[-1000:]}")
 
