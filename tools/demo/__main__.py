@@ -49,7 +49,7 @@ def up() -> None:
     """Start everything and end when a DAG of the first environment has succeeded."""
     cluster = Cluster("demo", progress=say)
     if current_kubeconfig() is None:
-        say("building the images and what a cluster consists of (the first time takes a quarter of an hour)")
+        say("building the images and what a cluster consists of (the first time takes some 15 minutes)")
         require_node_support(say)
         tool("pause", say)  # the smallest: it tells at once when there is no Go to build all others with
         # Beside one another: each leaves processors idle, while something is downloaded or linked.

@@ -80,7 +80,7 @@ MODULES = (
         ),
         about="5 min",
     ),
-    Module("coredns", ("coredns",), about="2 min"),
+    Module("coredns", ("coredns",), about="1 min"),
     Module("kwok", ("kwok", "stages.yaml"), about="1 min"),
     Module("pause", ("pause",), about="seconds"),
     Module("traefik", ("traefik",), about="5 min"),
