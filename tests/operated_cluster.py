@@ -44,6 +44,7 @@ T = TypeVar("T")
 REPOSITORY = Path(__file__).parents[1]
 VERSION, IMAGE = "3.3.2", "airfield/airflow:3.3.2"
 SYSTEM = "airfield-system"
+NEIGHBOUR = "neighbour"
 FEW: Json = {"triggerer": {"replicas": 0}}
 """A component that few need: each has a Deployment's, a ReplicaSet's and a pod's requests."""
 MORE_OF_AIRFLOW = """
@@ -476,18 +477,30 @@ def assert_says(message: str, *words: str) -> None:
 
 
 @pytest.fixture(scope="package")
-def neighbour_versions(site: Site) -> tuple[str, dict[Ref, str]]:
-    """An environment of another tenant that is Ready, and the resourceVersions of all that it consists of."""
+def neighbour_versions(site: Site) -> dict[Ref, str]:
+    """The resourceVersions of an environment of another tenant that is Ready, and of all that it consists of."""
 
-    async def make() -> tuple[str, dict[Ref, str]]:
+    async def make() -> dict[Ref, str]:
         async with site.connect() as kube:
-            neighbour = Team(site, kube, "neighbour", "neighbour")
+            neighbour = Team(site, kube, NEIGHBOUR, NEIGHBOUR)
             await neighbour.settle()
             await neighbour.put_environment()
             await neighbour.until_ready()
-            return "neighbour", await neighbour.settled_versions()
+            return await neighbour.settled_versions()
 
     return asyncio.run(make())
+
+
+@pytest.fixture(scope="module")
+def neighbour(site: Site, neighbour_versions: dict[Ref, str]) -> Iterator[str]:
+    """Its namespace, which is its tenant's name, too. Whatever befalls a module's teams, it is not touched."""
+    yield NEIGHBOUR
+
+    async def versions() -> dict[Ref, str]:
+        async with site.connect() as kube:
+            return await Team(site, kube, NEIGHBOUR, NEIGHBOUR).versions()
+
+    assert asyncio.run(versions()) == neighbour_versions
 
 
 @pytest.fixture
@@ -497,12 +510,10 @@ async def kube(site: Site) -> AsyncIterator[KubeClient]:
 
 
 @pytest.fixture
-async def team(site: Site, kube: KubeClient, neighbour_versions: tuple[str, dict[Ref, str]]) -> AsyncIterator[Team]:
-    """A team of the test's own. Whatever happens to it, its neighbour stays Ready and is not touched."""
+async def team(site: Site, kube: KubeClient, neighbour: str) -> AsyncIterator[Team]:  # noqa: ARG001 - must be there
+    """A team of the test's own, which must not harm its neighbour."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     team = Team(site, kube, name, name)
     await team.settle()
     yield team
-    neighbour, before = neighbour_versions
-    assert await Team(site, kube, neighbour, neighbour).versions() == before
     await team.leave()

@@ -6,10 +6,10 @@ import pytest
 
 from clusters import control_plane
 from localcluster import Cluster
-from operated_cluster import kube, neighbour_versions, site, team
+from operated_cluster import kube, neighbour, neighbour_versions, site, team
 from postgres_server import postgres_server
 
-__all__ = ["control_plane", "kube", "neighbour_versions", "postgres_server", "site", "team"]
+__all__ = ["control_plane", "kube", "neighbour", "neighbour_versions", "postgres_server", "site", "team"]
 
 
 @pytest.fixture(scope="session")

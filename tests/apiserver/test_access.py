@@ -180,9 +180,9 @@ async def test_an_owner_needs_nobody(staffed: Team) -> None:
     run_as(staffed, OWNER, "delete", "secret", "more", space)
 
 
-async def test_ways_out_that_are_none(staffed: Team, neighbour_versions: tuple[str, dict[Ref, str]]) -> None:
+async def test_ways_out_that_are_none(staffed: Team, neighbour: str) -> None:
     """Each attempt is made for real; the fixture sees to it that the neighbour has not changed."""
-    neighbour, space = neighbour_versions[0], f"--namespace={staffed.namespace}"
+    space = f"--namespace={staffed.namespace}"
     generated, derived = {meta.ANNOTATION_GENERATED: "x"}, {"airfield.dev/derived": "true"}
     of_account, token = {"kubernetes.io/service-account.name": "demo-scheduler"}, "kubernetes.io/service-account-token"
     git = {"url": "https://git.example.com/dags.git", "ref": "main", "credentialsSecret": {"name": "git"}}

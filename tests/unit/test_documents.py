@@ -69,8 +69,8 @@ def test_versions_are_those_of_the_tests() -> None:
         "Helm": ("helm", "helm.sh/helm/v4"),
         "Gateway API": ("gateway-api", "sigs.k8s.io/gateway-api"),
         "Traefik": ("traefik", "github.com/traefik/traefik/v3"),
-        "cert-manager": ("cert-manager", "github.com/cert-manager/cert-manager"),
-        "metrics-server": ("metrics-server", "sigs.k8s.io/metrics-server"),
+        "cert-manager": ("companions", "github.com/cert-manager/cert-manager"),
+        "metrics-server": ("companions", "sigs.k8s.io/metrics-server"),
     }
     used = {
         name: re.findall(rf"\b{re.escape(required)} v(\S+)", (ROOT / f"tools/go/{module}/go.mod").read_text())[0]

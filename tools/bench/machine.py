@@ -53,7 +53,7 @@ def programs() -> dict[str, str]:
     chart = yaml.safe_load((REPOSITORY / "charts" / "airflow" / "Chart.yaml").read_text(encoding="utf-8"))
     return {
         "Kubernetes": _required("kubernetes", "k8s.io/kubernetes"),
-        "kwok": _required("kwok", "sigs.k8s.io/kwok"),
+        "kwok": _required("companions", "sigs.k8s.io/kwok"),
         "Helm": _required("helm", "helm.sh/helm/v4"),
         "Python": platform.python_version(),
         "Chart": chart["version"],
