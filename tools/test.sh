@@ -6,12 +6,12 @@ python=.venv/bin/python
 export PYTHONPATH=operator:tools:tests
 # In a new clone nothing is compiled, and each worker would compile all of it at the same moment.
 "$python" -m pytest --collect-only --quiet tests >/dev/null &
-# Images beside programs: each leaves processors idle, while something is downloaded or linked.
-"$python" -m imagebuild &
-images=$!
+# Two things at a time: each leaves processors idle, while something is downloaded or linked.
+{ "$python" -m imagebuild && "$python" -m localcluster build traefik; } >/dev/null &
+beside=$!
 built=0
 { "$python" -m localcluster build && "$python" -m localcluster build prometheus; } >/dev/null || built=$?
-wait "$images" || built=$?
+wait "$beside" || built=$?
 wait
 [ "$built" = 0 ]
 # Many small programs of Go share few processors: one thread each at a time wakes nobody, and memory is cheaper than

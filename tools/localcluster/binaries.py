@@ -87,10 +87,10 @@ MODULES = (
     Module("coredns", ("coredns",)),
     Module("kwok", ("kwok", "stages.yaml"), "companions", "sigs.k8s.io/kwok/cmd/kwok"),
     Module("pause", ("pause",), about="seconds"),
-    Module("traefik", ("traefik",), about="5 min"),
     Module("metrics-server", ("metrics-server",), "companions", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     Module("cert-manager", ("cert-manager", "cert-manager.yaml"), "companions", "./cert-manager"),
     Module("gateway-api", ("gateway-api.yaml",), about="seconds"),
+    Module("traefik", ("traefik",), about="5 min"),
 )
 PROGRAMS = {program: module for module in MODULES for program in module.programs}
 
