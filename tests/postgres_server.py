@@ -22,7 +22,7 @@ from psycopg import sql
 
 from airfield.postgres.connection import Address
 from airfield.postgres.scram import scram_verifier
-from localcluster.host import apt_install
+from localcluster.host import apt_get, apt_install
 
 START_SECONDS = 120
 ROOM = 4 << 30
@@ -187,4 +187,4 @@ def _install() -> None:
     if "\ncreate_main_cluster = false" not in CREATE_CLUSTER_CONFIG.read_text():
         with CREATE_CLUSTER_CONFIG.open("a") as config:
             config.write("\ncreate_main_cluster = false\n")
-    apt_install("postgresql")
+    apt_get("install", "--yes", "--no-install-recommends", "postgresql")

@@ -180,8 +180,8 @@ async def test_an_owner_needs_nobody(staffed: Team) -> None:
     run_as(staffed, OWNER, "delete", "secret", "more", space)
 
 
-async def test_ways_out_that_are_none(staffed: Team, neighbour: str) -> None:
-    """Each attempt is made for real; the fixture sees to it that the neighbour has not changed."""
+async def test_ways_out_that_are_none(staffed: Team, neighbour: str, neighbour_versions: dict[Ref, str]) -> None:
+    """Each attempt is made for real, and changes nothing of the neighbour's."""
     space = f"--namespace={staffed.namespace}"
     generated, derived = {meta.ANNOTATION_GENERATED: "x"}, {"airfield.dev/derived": "true"}
     of_account, token = {"kubernetes.io/service-account.name": "demo-scheduler"}, "kubernetes.io/service-account-token"
@@ -231,6 +231,7 @@ async def test_ways_out_that_are_none(staffed: Team, neighbour: str) -> None:
         with pytest.raises(AssertionError) as refused:
             run_as(staffed, OWNER, *arguments, text=text)
         assert expected in str(refused.value), (arguments, text)
+    assert await Team(staffed.site, staffed.kube, neighbour, neighbour).versions() == neighbour_versions
 
 
 async def test_pods_of_a_tenant_go_before_none_of_the_cluster(staffed: Team) -> None:

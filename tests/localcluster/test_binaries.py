@@ -51,6 +51,12 @@ def test_what_is_built_is_not_built_again() -> None:
     assert tool("helm") == folder / "helm"
 
 
+def test_each_module_is_kept_for_itself() -> None:
+    """Some are packages of the same folder."""
+    assert len({module.folder for module in binaries.MODULES}) < len(binaries.MODULES)
+    assert len({module.digest() for module in binaries.MODULES}) == len(binaries.MODULES)
+
+
 def test_an_unknown_program_is_named() -> None:
     choice = "choose one of cert-manager, cert-manager.yaml, coredns, etcd"
     with pytest.raises(LocalClusterError, match=rf"no program 'docker' is built here; {choice}"):

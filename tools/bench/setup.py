@@ -63,7 +63,7 @@ class Bench:
     def up(self, *, template: bool) -> None:
         """Start it with all images, the operator, a database server and, if wanted, the template database on it."""
         self._cluster.up()
-        for image in build(IMAGES):
+        for image in build(IMAGES, self._say):
             self._cluster.load_image(image.archive)
         self._say("installing the operator and a database server")
         self.platform.install_operator()

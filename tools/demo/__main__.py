@@ -3,9 +3,9 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -18,6 +18,7 @@ from localcluster.binaries import MINIMUM_GO
 from localcluster.cluster import current_kubeconfig
 from localcluster.host import require_node_support
 
+T = TypeVar("T")
 NAMESPACE, NAME, DAG = "team-a-dev", "demo", "hello"
 READY_SECONDS = 600
 TENANT_SECONDS = 60
@@ -49,13 +50,13 @@ def up() -> None:
     """Start everything and end when a DAG of the first environment has succeeded."""
     cluster = Cluster("demo", progress=say)
     if current_kubeconfig() is None:
-        say("building the images and what a cluster consists of (the first time takes some 15 minutes)")
+        say("building what is missing of images and cluster (all of it takes some 15 minutes)")
         require_node_support(say)
         tool("pause", say)  # the smallest: it tells at once when there is no Go to build all others with
         # Beside one another: each leaves processors idle, while something is downloaded or linked.
         with ThreadPoolExecutor() as pool:
-            images = pool.submit(build, IMAGES, say)
-            cluster.up()
+            images = pool.submit(_told, lambda: build(IMAGES, say))
+            _told(cluster.up)
         for image in images.result():
             cluster.load_image(image.archive)
     else:
@@ -69,6 +70,15 @@ def up() -> None:
     say("starting a git server with the example DAG")
     platform.install_git({"dags": QUICKSTART / "dags"})
     first_environment(platform)
+
+
+def _told(work: Callable[[], T]) -> T:
+    """Do it, and say at once why it fails: what runs beside it may go on for minutes."""
+    try:
+        return work()
+    except LocalClusterError as error:
+        say(click.style(str(error), fg="red"))
+        raise
 
 
 def first_environment(platform: Platform) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from localcluster.host import apt_install
-from localcluster.workspace import LocalClusterError, cache_folder
+from localcluster.workspace import LocalClusterError, Progress, cache_folder
 
 if TYPE_CHECKING:
     from imagebuild.buildah import Buildah
@@ -25,7 +25,7 @@ SLIM = (
 )
 
 
-def install_tools() -> None:
+def install_tools(progress: Progress) -> None:
     """Install what the build needs from Debian, once. LocalClusterError says why it cannot."""
     if all(shutil.which(tool) for tool in DEBIAN_PACKAGES):
         return
@@ -33,6 +33,7 @@ def install_tools() -> None:
         raise LocalClusterError(
             f"images are built with {' and '.join(DEBIAN_PACKAGES)}: install them, or run as root on Debian"
         )
+    progress(f"installing Debian packages: {' '.join(DEBIAN_PACKAGES)}")
     apt_install(*DEBIAN_PACKAGES)
 
 

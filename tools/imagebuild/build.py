@@ -66,7 +66,7 @@ def _build(recipe: Recipe, folder: Path, progress: Progress, helm: Path | None) 
 
 
 def _build_archive(recipe: Recipe, image: Image, progress: Progress, helm: Path | None) -> None:
-    install_tools()
+    install_tools(progress)
     buildah = Buildah(cache_folder() / "buildah", lambda step: progress(f"{recipe.name}: {step}"))
     options = ["--build-arg", f"BASE={ensure_base(buildah)}"]
     if helm:

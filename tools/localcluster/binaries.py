@@ -16,6 +16,7 @@ from localcluster.workspace import LocalClusterError, Progress, cache_folder, lo
 
 MODULES_FOLDER = Path(__file__).resolve().parent.parent / "go"
 MINIMUM_GO = (1, 26)
+COMPANIONS = "companions"
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Module:
     name: str
     programs: tuple[str, ...]
     within: str = ""
-    """The folder, where it is not called like this. Packages of one folder compile what they have in common once."""
+    """The folder, where its name is another. What packages of one folder have in common is compiled once."""
     package: str = "tool"
+    """What of it is built; by default all that go.mod calls a tool."""
     requires: str = ""
     """The module whose version (from go.mod) is stamped into the programs."""
     stamps: tuple[str, ...] = ()
@@ -51,7 +53,7 @@ class Module:
 
     def digest(self) -> str:
         """Names this module's content: sources, locked dependencies and linker flags."""
-        content = hashlib.sha256((self.linker_flags() + (self.name if self.within else "")).encode())
+        content = hashlib.sha256((self.linker_flags() + (self.package if self.within else "")).encode())
         for file in sorted(file for file in self.folder.rglob("*") if file.is_file()):
             content.update(f"\0{file.relative_to(self.folder)}\0".encode() + file.read_bytes())
         return content.hexdigest()[:16]
@@ -85,10 +87,15 @@ MODULES = (
         about="5 min",
     ),
     Module("coredns", ("coredns",)),
-    Module("kwok", ("kwok", "stages.yaml"), "companions", "sigs.k8s.io/kwok/cmd/kwok"),
+    Module("kwok", ("kwok", "stages.yaml"), within=COMPANIONS, package="sigs.k8s.io/kwok/cmd/kwok"),
     Module("pause", ("pause",), about="seconds"),
-    Module("metrics-server", ("metrics-server",), "companions", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
-    Module("cert-manager", ("cert-manager", "cert-manager.yaml"), "companions", "./cert-manager"),
+    Module(
+        "metrics-server",
+        ("metrics-server",),
+        within=COMPANIONS,
+        package="sigs.k8s.io/metrics-server/cmd/metrics-server",
+    ),
+    Module("cert-manager", ("cert-manager", "cert-manager.yaml"), within=COMPANIONS, package="./cert-manager"),
     Module("gateway-api", ("gateway-api.yaml",), about="seconds"),
     Module("traefik", ("traefik",), about="5 min"),
 )
@@ -155,7 +162,7 @@ def _build(module: Module, folder: Path, progress: Progress) -> None:
             parts = (part for pattern in patterns for part in sorted(folder_of.glob(pattern)))
             (binaries / name).write_text("\n---\n".join(part.read_text() for part in parts))
         if missing := [program for program in module.programs if not (binaries / program).exists()]:
-            raise LocalClusterError(f"{module.folder} did not build {', '.join(missing)}; see its `tool` directives")
+            raise LocalClusterError(f"{module.folder} did not build {', '.join(missing)}; see its go.mod, and MODULES")
         binaries.rename(folder)
 
 
@@ -177,6 +184,7 @@ def _go(folder: Path, *arguments: str, gobin: Path | None = None) -> str:
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     # The compiler ends soon, and memory is cheaper than to collect its garbage: a tenth of all the work.
     environment.setdefault("GOGC", "400")
+    environment.setdefault("GOMEMLIMIT", "1500MiB")
     if gobin:
         environment["GOBIN"] = str(gobin)
     done = subprocess.run(["go", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)

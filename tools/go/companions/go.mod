@@ -1,3 +1,5 @@
+// For tests only. Each has Kubernetes' client library in the version that the newest of them asks for, not in its release's:
+// so it is compiled once.
 module airfield.dev/tools/go/companions
 
 go 1.26.0
