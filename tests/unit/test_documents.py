@@ -70,7 +70,7 @@ def test_versions_are_those_of_the_tests() -> None:
         "Gateway API": ("gateway-api", "sigs.k8s.io/gateway-api"),
         "Traefik": ("traefik", "github.com/traefik/traefik/v3"),
         "cert-manager": ("companions", "github.com/cert-manager/cert-manager"),
-        "metrics-server": ("companions", "sigs.k8s.io/metrics-server"),
+        "metrics-server": ("metrics-server", "sigs.k8s.io/metrics-server"),
     }
     used = {
         name: re.findall(rf"\b{re.escape(required)} v(\S+)", (ROOT / f"tools/go/{module}/go.mod").read_text())[0]

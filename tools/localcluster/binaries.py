@@ -89,13 +89,8 @@ MODULES = (
     Module("coredns", ("coredns",)),
     Module("kwok", ("kwok", "stages.yaml"), within=COMPANIONS, package="sigs.k8s.io/kwok/cmd/kwok"),
     Module("pause", ("pause",), about="seconds"),
-    Module(
-        "metrics-server",
-        ("metrics-server",),
-        within=COMPANIONS,
-        package="sigs.k8s.io/metrics-server/cmd/metrics-server",
-    ),
     Module("cert-manager", ("cert-manager", "cert-manager.yaml"), within=COMPANIONS, package="./cert-manager"),
+    Module("metrics-server", ("metrics-server",), about="2 min"),
     Module("gateway-api", ("gateway-api.yaml",), about="seconds"),
     Module("traefik", ("traefik",), about="5 min"),
 )
