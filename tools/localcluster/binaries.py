@@ -177,7 +177,7 @@ def _without_dns_providers(module: Module, copy: Path) -> Path:
 
 def _go(folder: Path, *arguments: str, gobin: Path | None = None) -> str:
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}
-    # The compiler ends soon, and memory is cheaper than to collect its garbage: for CoreDNS it was 8 and 25 % less work.
+    # The compiler ends soon, and memory is cheaper than to collect its garbage: 8 and 25 % less work for CoreDNS.
     environment.setdefault("GOGC", "400")
     environment.setdefault("GOMEMLIMIT", "1500MiB")
     if gobin:
