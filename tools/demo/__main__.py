@@ -50,7 +50,7 @@ def up() -> None:
     """Start everything and end when a DAG of the first environment has succeeded."""
     cluster = Cluster("demo", progress=say)
     if current_kubeconfig() is None:
-        say("building what is missing of images and cluster (all of it takes some 15 minutes)")
+        say("building what is missing of images and cluster (all of it takes 15 to 20 minutes)")
         require_node_support(say)
         tool("pause", say)  # the smallest: it tells at once when there is no Go to build all others with
         # Beside one another: each leaves processors idle, while something is downloaded or linked.
